@@ -1,0 +1,175 @@
+#include "app.h"
+
+#include "../log.h"
+#include "exchange.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- loading ---- */
+
+struct loading {
+    struct gn_app *app;
+    const char *path;
+};
+
+/* require(module)[function](...): the module's function, at the top of the stack. */
+static void push_function(lua_State *L, const char *module, const char *function)
+{
+    lua_getglobal(L, "require");
+    lua_pushstring(L, module);
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, function);
+    lua_remove(L, -2);
+}
+
+static int ref_field(lua_State *L, const char *name)
+{
+    lua_getfield(L, -1, name);
+    return luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+static int load(lua_State *L)
+{
+    struct loading *l = lua_touserdata(L, 1);
+    gn_exchange_open(L);
+    push_function(L, "genet.log", "capture_print");
+    lua_call(L, 0, 0);
+    push_function(L, "genet.loader", "load");
+    lua_pushstring(L, l->path);
+    lua_call(L, 1, 1);
+    l->app->dispatch = ref_field(L, "dispatch");
+    l->app->failed = ref_field(L, "failed");
+    l->app->app = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+/* The message already names file and line; the traceback shows how it got there. */
+static int load_failed(lua_State *L)
+{
+    struct loading *l = lua_touserdata(L, 1);
+    snprintf(l->app->error, sizeof l->app->error, "%s", luaL_tolstring(L, 2, NULL));
+    gn_log(GN_DEBUG, "%s\n%s", l->app->error, lua_tostring(L, 3));
+    return 0;
+}
+
+int gn_app_open(struct gn_app *a, const char *path)
+{
+    struct loading l = {a, path};
+    *a = (struct gn_app){0};
+    int r = gn_vm_open(&a->vm);
+    if (r == 0)
+        r = gn_vm_call(&a->vm, load, &l, load_failed);
+    if (r == -ENOMEM)
+        snprintf(a->error, sizeof a->error, "out of memory");
+    if (r < 0)
+        gn_app_close(a);
+    return r < 0 ? -1 : 0;
+}
+
+void gn_app_close(struct gn_app *a)
+{
+    gn_vm_close(&a->vm);
+}
+
+/* ---- requests ---- */
+
+struct call {
+    struct gn_app *app;
+    struct gn_request *request;
+    struct gn_exchange *exchange; /* Lua's, anchored until release() */
+};
+
+/* Pushes the exchange of a call. The registry keeps it, under the Lua thread, although an error may
+ * clear the stack it stands on: nobody may use it once the request has ended. */
+static void anchor(lua_State *L, struct call *c)
+{
+    c->exchange = gn_exchange_push(L, c->request);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, L);
+}
+
+static void release(lua_State *L, struct call *c)
+{
+    c->exchange->request = NULL;
+    lua_pushnil(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, L);
+}
+
+static void tell_gone(const struct gn_request *r)
+{
+    gn_log(GN_DEBUG, "%s %s: the client is gone", r->method, r->target);
+}
+
+/* Sends what stands on top of the stack: status, head, body. */
+static void respond(lua_State *L, struct gn_request *r)
+{
+    size_t head_len = 0, body_len = 0;
+    const char *head = lua_tolstring(L, -2, &head_len), *body = lua_tolstring(L, -1, &body_len);
+    if (gn_respond(r, (int)lua_tointeger(L, -3), head, head_len, body, body_len) < 0)
+        tell_gone(r);
+}
+
+static int answered(lua_State *L, int status, lua_KContext context)
+{
+    struct call *c = (struct call *)context;
+    (void)status;
+    if (!lua_isnil(L, -3))
+        respond(L, c->request);
+    release(L, c);
+    return 0;
+}
+
+static int dispatch(lua_State *L)
+{
+    struct call *c = lua_touserdata(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, c->app->dispatch);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, c->app->app);
+    anchor(L, c);
+    lua_pushstring(L, c->request->method);
+    lua_pushstring(L, c->request->target);
+    lua_callk(L, 4, 3, (lua_KContext)c, answered);
+    return answered(L, LUA_OK, (lua_KContext)c);
+}
+
+static void log_error(lua_State *L, const struct gn_request *r)
+{
+    gn_log(GN_ERROR, "%s %s: %s\n%s", r->method, r->target, luaL_tolstring(L, 2, NULL),
+           lua_tostring(L, 3));
+    lua_pop(L, 1);
+}
+
+/* (call, error, traceback): asks the app for an answer, and logs what is not meant for the client. */
+static int dispatch_failed(lua_State *L)
+{
+    struct call *c = lua_touserdata(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, c->app->failed);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, c->app->app);
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, L) == LUA_TNIL) { /* it failed before it had one */
+        lua_pop(L, 1);
+        anchor(L, c);
+    }
+    lua_pushvalue(L, 2);
+    lua_call(L, 3, 4);
+    if (lua_toboolean(L, -1))
+        log_error(L, c->request);
+    lua_pop(L, 1);
+    if (c->request->progress == GN_UNANSWERED)
+        respond(L, c->request);
+    release(L, c);
+    return 0;
+}
+
+void gn_app_handle(struct gn_app *a, struct gn_request *r)
+{
+    struct call c = {.app = a, .request = r};
+    int failed = gn_vm_call(&a->vm, dispatch, &c, dispatch_failed);
+    if (failed == -ENOMEM)
+        gn_respond_error(r, 503, "Out of memory.");
+    if (r->progress == GN_UNANSWERED)
+        gn_respond_error(r, 500, NULL);
+    if (r->progress == GN_STREAMING)
+        r->keep = false; /* cut short: the missing end tells the client */
+}

@@ -1,0 +1,23 @@
+/* The app: the Lua scripts, loaded, and the way of a request into them and back. */
+#ifndef GN_APP_H
+#define GN_APP_H
+
+#include "../vm/vm.h"
+#include "request.h"
+
+struct gn_app {
+    struct gn_vm vm;
+    int app, dispatch, failed; /* in the registry: the object, and two of its methods */
+    char error[512];           /* why the scripts could not be loaded */
+};
+
+/* Loads a script or a directory into a new state. On a fiber; may wait, as scripts may.
+ * Returns 0, or -1 with the reason, which names file and line, in a->error. */
+int gn_app_open(struct gn_app *, const char *path);
+
+void gn_app_close(struct gn_app *);
+
+/* Answers a request, whatever the script does: an error becomes a traceback in the log and a 500. */
+void gn_app_handle(struct gn_app *, struct gn_request *);
+
+#endif

@@ -1,0 +1,241 @@
+#include "request.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+enum {
+    HEAD_BYTES = 512,       /* status line and the headers that are ours; more than they ever take */
+    DISCARD_MAX = 256 * 1024, /* bytes of a body */
+    SMALL_ANSWER = 4 * 1024 /* answers up to this size leave in one copy */
+};
+
+/* ---- reasons ---- */
+
+static const struct {
+    short status;
+    const char *reason;
+} reasons[] = {
+    {100, "Continue"}, {101, "Switching Protocols"}, {200, "OK"}, {201, "Created"},
+    {202, "Accepted"}, {203, "Non-Authoritative Information"}, {204, "No Content"},
+    {205, "Reset Content"}, {206, "Partial Content"}, {300, "Multiple Choices"},
+    {301, "Moved Permanently"}, {302, "Found"}, {303, "See Other"}, {304, "Not Modified"},
+    {307, "Temporary Redirect"}, {308, "Permanent Redirect"}, {400, "Bad Request"},
+    {401, "Unauthorized"}, {402, "Payment Required"}, {403, "Forbidden"}, {404, "Not Found"},
+    {405, "Method Not Allowed"}, {406, "Not Acceptable"}, {407, "Proxy Authentication Required"},
+    {408, "Request Timeout"}, {409, "Conflict"}, {410, "Gone"}, {411, "Length Required"},
+    {412, "Precondition Failed"}, {413, "Content Too Large"}, {414, "URI Too Long"},
+    {415, "Unsupported Media Type"}, {416, "Range Not Satisfiable"}, {417, "Expectation Failed"},
+    {418, "I'm a teapot"}, {421, "Misdirected Request"}, {422, "Unprocessable Content"},
+    {423, "Locked"}, {424, "Failed Dependency"}, {425, "Too Early"}, {426, "Upgrade Required"},
+    {428, "Precondition Required"}, {429, "Too Many Requests"},
+    {431, "Request Header Fields Too Large"}, {451, "Unavailable For Legal Reasons"},
+    {500, "Internal Server Error"}, {501, "Not Implemented"}, {502, "Bad Gateway"},
+    {503, "Service Unavailable"}, {504, "Gateway Timeout"}, {505, "HTTP Version Not Supported"},
+    {507, "Insufficient Storage"}, {511, "Network Authentication Required"},
+};
+
+const char *gn_reason(int status)
+{
+    if (status == 200)
+        return "OK";
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        if (reasons[i].status == status)
+            return reasons[i].reason;
+    return "Unknown";
+}
+
+/* ---- the head ---- */
+
+/* "Date: Sun, 22 Nov 2026 16:20:47 GMT\r\n", made once a second. */
+static size_t put_date(char *out)
+{
+    static _Thread_local char line[48];
+    static _Thread_local size_t length;
+    static _Thread_local time_t made;
+    time_t now = time(NULL);
+    if (now != made) {
+        struct tm utc;
+        made = now;
+        length = strftime(line, sizeof line, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n",
+                          gmtime_r(&now, &utc));
+    }
+    memcpy(out, line, length);
+    return length;
+}
+
+static size_t put(char *out, const char *text)
+{
+    size_t n = strlen(text);
+    memcpy(out, text, n);
+    return n;
+}
+
+static size_t put_number(char *out, unsigned long long n)
+{
+    char digits[24], *p = digits + sizeof digits;
+    do
+        *--p = (char)('0' + n % 10);
+    while (n /= 10);
+    size_t len = (size_t)(digits + sizeof digits - p);
+    memcpy(out, p, len);
+    return len;
+}
+
+/* Only what differs from the version's default needs saying (RFC 9112, section 9.3). */
+static size_t put_connection(char *out, const struct gn_request *r)
+{
+    if (!r->keep)
+        return put(out, "Connection: close\r\n");
+    return r->version[2] == '0' ? put(out, "Connection: keep-alive\r\n") : 0;
+}
+
+static bool has_no_body(int status)
+{
+    return status < 200 || status == 204 || status == 304;
+}
+
+/* A short body that nobody has read is thrown away for the sake of the connection; a long one, or one
+ * of unknown length, costs the connection. */
+static bool may_keep(const struct gn_request *r)
+{
+    bool short_rest = !r->chunked && r->content_length - r->received <= DISCARD_MAX;
+    return r->keep && !r->wire->wires->draining && !r->wire->ended && (r->body_done || short_rest);
+}
+
+/* Writes the status line and the headers that are ours, and the empty line unless `head` follows. */
+static size_t put_head(char *out, struct gn_request *r, int status)
+{
+    char *p = out;
+    r->status = status;
+    r->keep = may_keep(r);
+    r->body_less = has_no_body(status) || strcmp(r->method, "HEAD") == 0;
+    p += put(p, "HTTP/1.1 ");
+    p += put_number(p, (unsigned)status);
+    *p++ = ' ';
+    p += put(p, gn_reason(status));
+    p += put(p, "\r\n");
+    p += put_date(p);
+    p += put_connection(p, r);
+    return (size_t)(p - out);
+}
+
+static size_t put_length(char *out, int status, size_t body_len)
+{
+    if (has_no_body(status))
+        return 0;
+    size_t n = put(out, "Content-Length: ");
+    n += put_number(out + n, body_len);
+    return n + put(out + n, "\r\n");
+}
+
+/* ---- whole answers ---- */
+
+int gn_respond(struct gn_request *r, int status, const char *head, size_t head_len,
+               const char *body, size_t body_len)
+{
+    char small[SMALL_ANSWER];
+    size_t n = put_head(small, r, status);
+    n += put_length(small + n, status, body_len);
+    r->progress = GN_ANSWERED;
+    if (r->body_less)
+        body_len = 0;
+    if (n + head_len + 2 + body_len <= sizeof small) {
+        memcpy(small + n, head, head_len);
+        memcpy(small + n + head_len, "\r\n", 2);
+        if (body_len)
+            memcpy(small + n + head_len + 2, body, body_len);
+        return gn_wire_send(r->wire, &(struct iovec){small, n + head_len + 2 + body_len}, 1);
+    }
+    struct iovec parts[] = {
+        {small, n}, {(char *)head, head_len}, {"\r\n", 2}, {(char *)body, body_len}};
+    return gn_wire_send(r->wire, parts, 4);
+}
+
+int gn_respond_error(struct gn_request *r, int status, const char *why)
+{
+    static const char head[] = "Content-Type: text/plain; charset=utf-8\r\n";
+    char body[256];
+    int n = snprintf(body, sizeof body, "%d %s\n%s%s", status, gn_reason(status), why ? why : "",
+                     why ? "\n" : "");
+    size_t len = n < (int)sizeof body ? (size_t)n : sizeof body - 1;
+    return gn_respond(r, status, head, sizeof head - 1, body, len);
+}
+
+/* ---- answers in pieces ---- */
+
+static bool is_chunked(const struct gn_request *r)
+{
+    return r->version[2] != '0' && !r->body_less;
+}
+
+int gn_respond_start(struct gn_request *r, int status, const char *head, size_t head_len)
+{
+    char ours[HEAD_BYTES];
+    r->progress = GN_STREAMING;
+    if (r->version[2] == '0')
+        r->keep = false;
+    size_t n = put_head(ours, r, status);
+    const char *last = is_chunked(r) ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n";
+    struct iovec parts[] = {
+        {ours, n}, {(char *)head, head_len}, {(char *)last, strlen(last)}};
+    return gn_wire_send(r->wire, parts, 3);
+}
+
+/* An empty chunk would end the body. */
+int gn_respond_write(struct gn_request *r, const char *data, size_t n)
+{
+    char size[24];
+    if (n == 0 || r->body_less)
+        return r->wire->broken ? -EPIPE : 0;
+    if (!is_chunked(r))
+        return gn_wire_send(r->wire, &(struct iovec){(char *)data, n}, 1);
+    int len = snprintf(size, sizeof size, "%zx\r\n", n);
+    struct iovec parts[] = {{size, (size_t)len}, {(char *)data, n}, {"\r\n", 2}};
+    return gn_wire_send(r->wire, parts, 3);
+}
+
+int gn_respond_finish(struct gn_request *r)
+{
+    r->progress = GN_ANSWERED;
+    if (!is_chunked(r))
+        return 0;
+    return gn_wire_send(r->wire, &(struct iovec){"0\r\n\r\n", 5}, 1);
+}
+
+/* ---- the request ---- */
+
+const char *gn_request_header(const struct gn_request *r, const char *name)
+{
+    for (int i = 0; i < r->header_count; i++)
+        if (strcasecmp(r->headers[i].name, name) == 0)
+            return r->headers[i].value;
+    return NULL;
+}
+
+/* RFC 9110, section 10.1.1: who expects 100 Continue sends the body after it. */
+static int send_continue(struct gn_request *r)
+{
+    static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    const char *expected = gn_request_header(r, "Expect");
+    r->continued = true;
+    if (!expected || strcasecmp(expected, "100-continue") != 0 || r->version[2] == '0' ||
+        r->progress != GN_UNANSWERED)
+        return 0;
+    return gn_wire_send(r->wire, &(struct iovec){(char *)line, sizeof line - 1}, 1);
+}
+
+ssize_t gn_request_read(struct gn_request *r, void *buf, size_t n)
+{
+    if (r->body_done)
+        return 0;
+    if (!r->continued && send_continue(r) < 0)
+        return -EPIPE;
+    ssize_t got = r->read(r, buf, n);
+    if (got > 0)
+        r->received += got;
+    return r->received > r->max_body ? -EFBIG : got;
+}

@@ -1,0 +1,140 @@
+/* Mutexes: a fiber that finds one taken parks; and a recursive one held by one fiber is closed to the
+ * other fibers of its thread, although libc, which counts threads, would let them in.
+ *
+ * The mutex itself stays libc's: plain threads and fibers exclude each other. */
+#include "lot.h"
+#include "real.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* ---- who holds which recursive mutex on this thread ---- */
+
+struct held {
+    struct held *next;
+    pthread_mutex_t *mutex;
+    struct gn_fiber *fiber;
+    unsigned depth;
+};
+
+enum { HELD_BUCKETS = 64 };
+static _Thread_local struct held *held[HELD_BUCKETS];
+static _Thread_local struct held *spare; /* one, so that the usual lock allocates nothing */
+
+static struct held **held_place(const pthread_mutex_t *m)
+{
+    struct held **p = &held[((uintptr_t)m >> 4) % HELD_BUCKETS];
+    while (*p && (*p)->mutex != m)
+        p = &(*p)->next;
+    return p;
+}
+
+static int held_add(pthread_mutex_t *m)
+{
+    struct held **place = held_place(m), *h = *place;
+    if (!h) {
+        h = spare ? spare : malloc(sizeof *h);
+        if (!h)
+            return EAGAIN;
+        spare = NULL;
+        *h = (struct held){.mutex = m, .fiber = gn_fiber_self()};
+        *place = h;
+    }
+    h->depth++;
+    return 0;
+}
+
+static void held_drop(pthread_mutex_t *m)
+{
+    struct held **place = held_place(m), *h = *place;
+    if (!h || --h->depth > 0)
+        return;
+    *place = h->next;
+    if (spare)
+        free(h);
+    else
+        spare = h;
+}
+
+/* Only the kinds that ask who the owner is (glibc: recursive is 1, error-checking 2). */
+static bool has_owner(const pthread_mutex_t *m)
+{
+    int kind = m->__data.__kind & 3;
+    return kind == PTHREAD_MUTEX_RECURSIVE || kind == PTHREAD_MUTEX_ERRORCHECK;
+}
+
+/* ---- locking ---- */
+
+static int try_plain(pthread_mutex_t *m)
+{
+    return gn_real()->pthread_mutex_trylock(m);
+}
+
+static int try_owned(pthread_mutex_t *m)
+{
+    struct held *h = *held_place(m);
+    if (h && h->fiber != gn_fiber_self())
+        return EBUSY;
+    int r = h ? gn_real()->pthread_mutex_lock(m) : gn_real()->pthread_mutex_trylock(m);
+    if (r == 0 && (r = held_add(m)) != 0)
+        gn_real()->pthread_mutex_unlock(m);
+    return r;
+}
+
+static int try(pthread_mutex_t *m)
+{
+    return has_owner(m) ? try_owned(m) : try_plain(m);
+}
+
+/* Waits in the lot until an unlock; tries again after entering it, or that unlock could be missed. */
+static int lock_until(pthread_mutex_t *m, int64_t deadline)
+{
+    int r;
+    while ((r = try(m)) == EBUSY) {
+        struct gn_lot_wait w;
+        gn_lot_enter(&w, m, GN_LOT_FIFO);
+        r = try(m);
+        if (r != EBUSY) {
+            gn_lot_leave(&w);
+            break;
+        }
+        if (gn_lot_wait(&w, deadline) < 0)
+            return ETIMEDOUT;
+    }
+    return r;
+}
+
+int pthread_mutex_lock(pthread_mutex_t *m)
+{
+    if (!gn_fiber_self())
+        return gn_real()->pthread_mutex_lock(m);
+    return lock_until(m, GN_NEVER);
+}
+
+int pthread_mutex_trylock(pthread_mutex_t *m)
+{
+    if (!gn_fiber_self())
+        return gn_real()->pthread_mutex_trylock(m);
+    return try(m);
+}
+
+int pthread_mutex_timedlock(pthread_mutex_t *m, const struct timespec *until)
+{
+    struct timespec now;
+    if (!gn_fiber_self())
+        return gn_real()->pthread_mutex_timedlock(m, until);
+    clock_gettime(CLOCK_REALTIME, &now);
+    return lock_until(m, gn_after(gn_from_timespec(until) - gn_from_timespec(&now)));
+}
+
+int pthread_mutex_unlock(pthread_mutex_t *m)
+{
+    bool drop = gn_fiber_self() && has_owner(m);
+    int r = gn_real()->pthread_mutex_unlock(m);
+    if (r != 0)
+        return r;
+    if (drop)
+        held_drop(m);
+    gn_lot_wake(m, 1);
+    return 0;
+}

@@ -1,0 +1,180 @@
+/* The command line: its options are read by lua/genet/cli.lua; here they become a server or a script. */
+#include "genet.h"
+#include "log.h"
+#include "vm/script.h"
+#include "vm/vm.h"
+
+#include <lauxlib.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { EXIT_FAILED = 1, EXIT_MISUSE = 2 };
+
+struct command {
+    int argc;
+    char **argv;
+    bool serves;                  /* `runserver`, else `run` */
+    struct genet_options options; /* of `runserver` */
+    char *path;                   /* what to serve, or to run */
+    char **args;                  /* of the script that is run, ended by NULL */
+};
+
+/* ---- the options ---- */
+
+static char *copy_field(lua_State *L, const char *name)
+{
+    lua_getfield(L, -1, name);
+    char *copy = strdup(luaL_checkstring(L, -1));
+    lua_pop(L, 1);
+    return copy ? copy : (abort(), NULL);
+}
+
+static lua_Number number_field(lua_State *L, const char *name)
+{
+    lua_getfield(L, -1, name);
+    lua_Number n = luaL_checknumber(L, -1);
+    lua_pop(L, 1);
+    return n;
+}
+
+static void read_server(lua_State *L, struct command *c)
+{
+    genet_options_init(&c->options);
+    c->path = copy_field(L, "path");
+    c->options.path = c->path;
+    c->options.host = copy_field(L, "host");
+    c->options.port = (int)number_field(L, "port");
+    c->options.max_connections = (int)number_field(L, "max_connections");
+    c->options.max_body = (long long)number_field(L, "max_body");
+    c->options.drain = number_field(L, "drain");
+    char *level = copy_field(L, "log_level");
+    gn_log_set_level((enum gn_level)gn_level_of(level));
+    free(level);
+}
+
+static void read_script(lua_State *L, struct command *c)
+{
+    c->path = copy_field(L, "file");
+    lua_getfield(L, -1, "args");
+    lua_Integer n = luaL_len(L, -1);
+    c->args = calloc((size_t)n + 1, sizeof *c->args);
+    for (lua_Integer i = 0; c->args && i < n; i++) {
+        lua_geti(L, -1, i + 1);
+        c->args[i] = strdup(luaL_checkstring(L, -1));
+        lua_pop(L, 1);
+    }
+}
+
+static void push_argv(lua_State *L, const struct command *c)
+{
+    lua_createtable(L, c->argc, 1);
+    for (int i = 0; i < c->argc; i++) {
+        lua_pushstring(L, i == 0 ? "genet" : c->argv[i]);
+        lua_rawseti(L, -2, i);
+    }
+}
+
+/* Fills in the command; the Lua side ends the process for --help and for misuse. */
+static int read_command(lua_State *L)
+{
+    struct command *c = lua_touserdata(L, 1);
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "genet.cli");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "parse");
+    push_argv(L, c);
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "command");
+    c->serves = strcmp(luaL_checkstring(L, -1), "runserver") == 0;
+    lua_pop(L, 1);
+    if (c->serves)
+        read_server(L, c);
+    else
+        read_script(L, c);
+    return 0;
+}
+
+static int parse(struct command *c)
+{
+    struct gn_vm vm;
+    if (gn_vm_open(&vm) < 0)
+        return -1;
+    lua_pushcfunction(vm.L, read_command);
+    lua_pushlightuserdata(vm.L, c);
+    int r = lua_pcall(vm.L, 1, 0, 0);
+    if (r != LUA_OK)
+        fprintf(stderr, "genet: %s\n", lua_tostring(vm.L, -1));
+    gn_vm_close(&vm);
+    return r == LUA_OK ? 0 : -1;
+}
+
+static void free_command(struct command *c)
+{
+    if (c->serves)
+        free((char *)c->options.host);
+    for (char **a = c->args; a && *a; a++)
+        free(*a);
+    free(c->args);
+    free(c->path);
+}
+
+/* ---- runserver ---- */
+
+static struct genet *server; /* for the signal handler only */
+
+static void on_signal(int sig)
+{
+    static volatile sig_atomic_t seen;
+    (void)sig;
+    if (seen)
+        _exit(EXIT_FAILED); /* whoever asks twice does not want to wait */
+    seen = 1;
+    genet_stop(server);
+}
+
+static void on_ready(struct genet *g, void *arg)
+{
+    (void)arg;
+    printf("genet: listening on %s\n", genet_url(g));
+    fflush(stdout);
+}
+
+static void watch_signals(struct genet *g)
+{
+    struct sigaction stop = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    server = g;
+    sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGINT, &stop, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static int run_server(struct command *c)
+{
+    char error[256];
+    c->options.ready = on_ready;
+    struct genet *g = genet_new(&c->options, error, sizeof error);
+    if (!g) {
+        fprintf(stderr, "genet: %s\n", error);
+        return EXIT_FAILED;
+    }
+    watch_signals(g);
+    int r = genet_run(g);
+    if (r < 0)
+        fprintf(stderr, "genet: %s\n", genet_error(g));
+    genet_free(g);
+    return r < 0 ? EXIT_FAILED : 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct command c = {.argc = argc, .argv = argv};
+    if (parse(&c) < 0)
+        return EXIT_MISUSE;
+    signal(SIGPIPE, SIG_IGN);
+    int status = c.serves ? run_server(&c) : gn_script_run(c.path, c.args);
+    free_command(&c);
+    return status;
+}

@@ -1,0 +1,174 @@
+#include "fiber.h"
+
+#include "sched.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#else
+#define __sanitizer_start_switch_fiber(save, bottom, size) \
+    ((void)(save), (void)(bottom), (void)(size))
+#define __sanitizer_finish_switch_fiber(save, bottom, size) \
+    ((void)(save), (void)(bottom), (void)(size))
+#endif
+
+/* ---- switching: the only two places where a stack changes, so sanitizers are told here ---- */
+
+static _Thread_local struct gn_fiber *self;
+
+__attribute__((noinline)) struct gn_fiber *gn_fiber_self(void)
+{
+    struct gn_fiber *f = self;
+    __asm__ volatile("" : "+r"(f)); /* no caller may assume that two calls agree */
+    return f;
+}
+
+void gn_fiber_resume(struct gn_fiber *f)
+{
+    struct gn_sched *s = f->sched;
+    void *fake_stack = NULL;
+    self = f;
+    __sanitizer_start_switch_fiber(&fake_stack, f->stack.base, f->stack.size);
+    gn_context_switch(&s->loop, &f->context);
+    __sanitizer_finish_switch_fiber(fake_stack, NULL, NULL);
+    self = NULL;
+}
+
+/* Back to the loop. A fiber that has ended gives no place to keep its fake stack. */
+static void leave(struct gn_fiber *f, void **fake_stack)
+{
+    struct gn_sched *s = f->sched;
+    __sanitizer_start_switch_fiber(fake_stack, s->loop_stack.base, s->loop_stack.size);
+    gn_context_switch(&f->context, &s->loop);
+    __sanitizer_finish_switch_fiber(f->sanitizer, NULL, NULL);
+}
+
+static void entry(void)
+{
+    struct gn_fiber *f = self;
+    const void *bottom = NULL;
+    size_t size = 0;
+    __sanitizer_finish_switch_fiber(NULL, &bottom, &size);
+    if (bottom)
+        f->sched->loop_stack = (struct gn_stack){(void *)bottom, size};
+    f->fn(f->arg);
+    gn_sched_bury(f->sched, f);
+    leave(f, NULL);
+    abort(); /* an ended fiber is never resumed */
+}
+
+/* ---- life ---- */
+
+/* Makes a parked fiber ready, with what its wait shall return. The first cause wins. */
+static void wake_with(struct gn_fiber *f, int result)
+{
+    if (!f->parked)
+        return;
+    f->parked = false;
+    f->result = result;
+    gn_list_append(&f->sched->ready, &f->link);
+}
+
+static void on_deadline(struct gn_timer *t)
+{
+    struct gn_fiber *f = gn_container_of(t, struct gn_fiber, timer);
+    wake_with(f, -ETIMEDOUT);
+}
+
+struct gn_fiber *gn_fiber_new(struct gn_sched *s, const char *name, void (*fn)(void *),
+                              void *arg)
+{
+    struct gn_fiber *f = calloc(1, sizeof *f);
+    if (!f)
+        return NULL;
+    if (gn_stack_get(&s->stacks, &f->stack) < 0) {
+        free(f);
+        return NULL;
+    }
+    f->sched = s;
+    f->fn = fn;
+    f->arg = arg;
+    f->timer.fn = on_deadline;
+    gn_fiber_rename(f, name);
+    gn_list_init(&f->link);
+    gn_context_make(&f->context, f->stack.base, f->stack.size, entry);
+    gn_sched_adopt(s, f);
+    return f;
+}
+
+void gn_fiber_rename(struct gn_fiber *f, const char *name)
+{
+    size_t n = strnlen(name, sizeof f->name - 1);
+    memcpy(f->name, name, n);
+    f->name[n] = '\0';
+}
+
+/* ---- waiting ---- */
+
+bool gn_may_park(void)
+{
+    struct gn_fiber *f = gn_fiber_self();
+    return f && (!f->may_park || f->may_park(f));
+}
+
+static int park(struct gn_fiber *f, int64_t deadline)
+{
+    int saved_errno = errno;
+    if (deadline != GN_NEVER &&
+        gn_timer_add(&f->sched->timers, &f->timer, deadline) < 0)
+        return -ENOMEM;
+    f->parked = true;
+    leave(f, &f->sanitizer);
+    gn_timer_del(&f->sched->timers, &f->timer);
+    errno = saved_errno;
+    return f->result;
+}
+
+int gn_park(int64_t deadline)
+{
+    struct gn_fiber *f = gn_fiber_self();
+    if (f->cancelled)
+        return f->cancelled;
+    return park(f, deadline);
+}
+
+int gn_park_shielded(int64_t deadline)
+{
+    struct gn_fiber *f = gn_fiber_self();
+    f->shielded = true;
+    int r = park(f, deadline);
+    f->shielded = false;
+    return r;
+}
+
+void gn_wake(struct gn_fiber *f)
+{
+    wake_with(f, 0);
+}
+
+void gn_yield(void)
+{
+    struct gn_fiber *f = gn_fiber_self();
+    int saved_errno = errno;
+    gn_list_append(&f->sched->ready, &f->link);
+    leave(f, &f->sanitizer);
+    errno = saved_errno;
+}
+
+int gn_sleep_until(int64_t deadline)
+{
+    int r = gn_park(deadline);
+    return r == -ETIMEDOUT ? 0 : r;
+}
+
+void gn_cancel(struct gn_fiber *f, int cause)
+{
+    if (f->cancelled)
+        return;
+    f->cancelled = cause;
+    if (!f->shielded)
+        wake_with(f, cause);
+}

@@ -1,0 +1,178 @@
+#include "offload.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+enum { IDLE_SECONDS = 10 };
+
+struct gn_pool {
+    pthread_mutex_t lock; /* protects everything here, and each job's `link` */
+    pthread_cond_t work;  /* a job was queued, or the pool closes */
+    pthread_cond_t quiet; /* a thread has ended */
+    struct gn_list queue;
+    unsigned queued, threads, idle, most;
+    bool closing;
+};
+
+struct gn_pool *gn_pool_new(unsigned threads)
+{
+    struct gn_pool *p = calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->work, &attr);
+    pthread_cond_init(&p->quiet, &attr);
+    pthread_condattr_destroy(&attr);
+    gn_list_init(&p->queue);
+    p->most = threads;
+    return p;
+}
+
+/* ---- on the scheduler's thread ---- */
+
+/* The job has come back: tell the fiber, or free what nobody waits for. */
+static void on_done(struct gn_message *m)
+{
+    struct gn_job *job = gn_container_of(m, struct gn_job, message);
+    if (!job->fiber) {
+        job->drop(job);
+        return;
+    }
+    job->done = true;
+    gn_wake(job->fiber);
+}
+
+/* ---- on a pool thread ---- */
+
+/* Takes a job out of the queue; NULL when it is empty. Called with the lock held. */
+static struct gn_job *pop(struct gn_pool *p)
+{
+    struct gn_list *l = gn_list_pop(&p->queue);
+    if (!l)
+        return NULL;
+    p->queued--;
+    return gn_container_of(l, struct gn_job, link);
+}
+
+/* Next job, or NULL when the thread should end. Called and returns with the lock held. */
+static struct gn_job *next_job(struct gn_pool *p)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += IDLE_SECONDS;
+    int r = 0;
+    p->idle++;
+    while (gn_list_empty(&p->queue) && !p->closing && r != ETIMEDOUT)
+        r = pthread_cond_timedwait(&p->work, &p->lock, &until);
+    p->idle--;
+    return pop(p);
+}
+
+static void *serve(void *arg)
+{
+    struct gn_pool *p = arg;
+    struct gn_job *job;
+    pthread_mutex_lock(&p->lock);
+    while ((job = next_job(p))) {
+        struct gn_sched *sched = job->sched;
+        pthread_mutex_unlock(&p->lock);
+        job->run(job);
+        gn_sched_post(sched, &job->message);
+        pthread_mutex_lock(&p->lock);
+    }
+    p->threads--;
+    pthread_cond_signal(&p->quiet);
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+/* Signals stay with the host's own threads. Called with the lock held. */
+static int start_thread(struct gn_pool *p)
+{
+    pthread_t id;
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int r = pthread_create(&id, NULL, serve, p);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (r != 0)
+        return -r;
+    pthread_detach(id);
+    p->threads++;
+    return 0;
+}
+
+/* ---- the calling fiber ---- */
+
+static int enqueue(struct gn_pool *p, struct gn_job *job)
+{
+    int r = 0;
+    pthread_mutex_lock(&p->lock);
+    if (p->queued >= p->idle && p->threads < p->most)
+        r = start_thread(p);
+    if (r < 0 && p->threads > 0)
+        r = 0; /* the others will do */
+    if (r == 0) {
+        gn_list_append(&p->queue, &job->link);
+        p->queued++;
+        pthread_cond_signal(&p->work);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return r < 0 ? -ENOMEM : 0;
+}
+
+/* Takes a job that no thread has begun out of the queue; else leaves it to on_done(). */
+static void abandon(struct gn_pool *p, struct gn_job *job)
+{
+    job->fiber = NULL;
+    pthread_mutex_lock(&p->lock);
+    bool queued = !gn_list_empty(&job->link);
+    gn_list_del(&job->link);
+    p->queued -= queued;
+    pthread_mutex_unlock(&p->lock);
+    if (queued)
+        job->drop(job);
+}
+
+int gn_offload(struct gn_job *job)
+{
+    struct gn_fiber *self = gn_fiber_self();
+    struct gn_pool *p = self->sched->pool;
+    job->fiber = self;
+    job->sched = self->sched;
+    job->message.fn = on_done;
+    job->done = false;
+    gn_list_init(&job->link);
+    int r = self->cancelled ? self->cancelled : enqueue(p, job);
+    if (r == -ENOMEM)
+        return r;
+    while (r == 0 && !job->done)
+        r = gn_park(GN_NEVER);
+    if (job->done)
+        return 0;
+    abandon(p, job);
+    return r;
+}
+
+void gn_pool_free(struct gn_pool *p)
+{
+    struct gn_job *job;
+    if (!p)
+        return;
+    pthread_mutex_lock(&p->lock);
+    p->closing = true;
+    while ((job = pop(p)))
+        job->drop(job);
+    pthread_cond_broadcast(&p->work);
+    while (p->threads > 0)
+        pthread_cond_wait(&p->quiet, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+    pthread_cond_destroy(&p->work);
+    pthread_cond_destroy(&p->quiet);
+    pthread_mutex_destroy(&p->lock);
+    free(p);
+}

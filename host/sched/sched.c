@@ -1,0 +1,171 @@
+#include "sched.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static _Thread_local struct gn_sched *self;
+
+struct gn_sched *gn_sched_self(void)
+{
+    return self;
+}
+
+/* ---- the inbox ---- */
+
+void gn_sched_post(struct gn_sched *s, struct gn_message *m)
+{
+    m->next = NULL;
+    pthread_mutex_lock(&s->inbox.lock);
+    bool was_empty = !s->inbox.head;
+    *s->inbox.tail = m;
+    s->inbox.tail = &m->next;
+    pthread_mutex_unlock(&s->inbox.lock);
+    if (was_empty)
+        eventfd_write(s->inbox.watch.fd, 1);
+}
+
+static struct gn_message *inbox_take(struct gn_sched *s)
+{
+    pthread_mutex_lock(&s->inbox.lock);
+    struct gn_message *m = s->inbox.head;
+    s->inbox.head = NULL;
+    s->inbox.tail = &s->inbox.head;
+    pthread_mutex_unlock(&s->inbox.lock);
+    return m;
+}
+
+static void inbox_run(struct gn_sched *s)
+{
+    for (struct gn_message *m = inbox_take(s), *next; m; m = next) {
+        next = m->next;
+        m->fn(m);
+    }
+}
+
+static void on_inbox(struct gn_watch *w, uint32_t events)
+{
+    (void)events;
+    eventfd_t count;
+    eventfd_read(w->fd, &count);
+    inbox_run(gn_container_of(w, struct gn_sched, inbox.watch));
+}
+
+static int inbox_open(struct gn_sched *s)
+{
+    s->inbox.watch.fn = on_inbox;
+    s->inbox.watch.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (s->inbox.watch.fd < 0)
+        return -errno;
+    return gn_watch_add(&s->poller, &s->inbox.watch, EPOLLIN);
+}
+
+static void inbox_close(struct gn_sched *s)
+{
+    inbox_run(s);
+    if (s->inbox.watch.fd >= 0)
+        close(s->inbox.watch.fd);
+    pthread_mutex_destroy(&s->inbox.lock);
+}
+
+/* ---- life ---- */
+
+/* The fiber's name when `fault` lies in the guard below the running fiber's stack. */
+static const char *overflown(const void *fault)
+{
+    struct gn_fiber *f = gn_fiber_self();
+    size_t size;
+    if (!f)
+        return NULL;
+    const char *guard = gn_stack_guard(&f->stack, &size);
+    return (const char *)fault >= guard && (const char *)fault < guard + size ? f->name
+                                                                              : NULL;
+}
+
+struct gn_sched *gn_sched_new(void)
+{
+    struct gn_sched *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->now = gn_now();
+    s->poller.epfd = s->inbox.watch.fd = -1;
+    s->inbox.tail = &s->inbox.head;
+    pthread_mutex_init(&s->inbox.lock, NULL);
+    gn_list_init(&s->ready);
+    gn_timers_init(&s->timers);
+    gn_stacks_init(&s->stacks);
+    int r = gn_poller_open(&s->poller);
+    if (r == 0)
+        r = inbox_open(s);
+    if (r == 0)
+        r = gn_stack_watch_thread();
+    if (r < 0) {
+        gn_sched_free(s);
+        errno = -r;
+        return NULL;
+    }
+    gn_stack_watch(overflown);
+    return self = s;
+}
+
+void gn_sched_free(struct gn_sched *s)
+{
+    inbox_close(s);
+    gn_poller_close(&s->poller);
+    gn_stacks_term(&s->stacks);
+    gn_timers_term(&s->timers);
+    gn_stack_unwatch_thread();
+    if (self == s)
+        self = NULL;
+    free(s);
+}
+
+void gn_sched_adopt(struct gn_sched *s, struct gn_fiber *f)
+{
+    s->fibers++;
+    gn_list_append(&s->ready, &f->link);
+}
+
+void gn_sched_bury(struct gn_sched *s, struct gn_fiber *f)
+{
+    s->ended = f;
+}
+
+static void free_ended(struct gn_sched *s)
+{
+    struct gn_fiber *f = s->ended;
+    s->ended = NULL;
+    s->fibers--;
+    gn_stack_put(&s->stacks, &f->stack);
+    free(f);
+}
+
+/* ---- the loop ---- */
+
+/* Runs what is ready now; what becomes ready meanwhile has its turn in the next round. */
+static void run_ready(struct gn_sched *s)
+{
+    struct gn_list round, *l;
+    gn_list_take(&round, &s->ready);
+    while ((l = gn_list_pop(&round))) {
+        gn_fiber_resume(gn_container_of(l, struct gn_fiber, link));
+        if (s->ended)
+            free_ended(s);
+    }
+}
+
+void gn_sched_run(struct gn_sched *s)
+{
+    for (;;) {
+        run_ready(s);
+        if (s->fibers == 0)
+            break;
+        bool idle = gn_list_empty(&s->ready);
+        gn_poller_poll(&s->poller, idle ? gn_timers_next(&s->timers) : 0);
+        s->now = gn_now();
+        gn_timers_expire(&s->timers, s->now);
+    }
+}

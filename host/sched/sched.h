@@ -1,0 +1,57 @@
+/* The scheduler: one per OS thread that runs fibers. Runs what is ready, then waits in epoll for
+ * descriptors, deadlines and messages from other threads. Knows nothing of Lua or HTTP. */
+#ifndef GN_SCHED_H
+#define GN_SCHED_H
+
+#include "fiber.h"
+#include "poller.h"
+
+#include <pthread.h>
+
+/* A note from another thread, to be run on the loop's own stack. The sender owns the memory until
+ * `fn` is called; `fn` may free it. */
+struct gn_message {
+    struct gn_message *next;
+    void (*fn)(struct gn_message *);
+};
+
+struct gn_pool;
+
+struct gn_sched {
+    struct gn_list ready;    /* fibers to run, in order */
+    int64_t now;             /* when the loop last came back from the kernel; monotonic ns */
+    struct gn_timers timers;
+    struct gn_poller poller;
+    struct gn_stacks stacks;
+    struct gn_context loop;      /* where fibers switch back to */
+    struct gn_stack loop_stack;  /* known only under AddressSanitizer */
+    struct gn_fiber *ended;      /* the fiber that has just ended and waits to be freed */
+    size_t fibers;               /* alive */
+    struct gn_pool *pool;        /* for offloaded calls; borrowed; may be NULL */
+    struct {
+        pthread_mutex_t lock; /* protects head and tail */
+        struct gn_message *head, **tail;
+        struct gn_watch watch; /* of an eventfd that senders write to */
+    } inbox;
+};
+
+/* Makes the calling thread's scheduler. Returns NULL and sets errno on failure. */
+struct gn_sched *gn_sched_new(void);
+
+/* Frees a scheduler on which no fiber is alive. */
+void gn_sched_free(struct gn_sched *);
+
+/* The calling thread's scheduler; NULL when it has none. Any thread. */
+struct gn_sched *gn_sched_self(void);
+
+/* Runs the loop until no fiber is alive. */
+void gn_sched_run(struct gn_sched *);
+
+/* Sends a message to a scheduler. Any thread; async-signal-safe it is not. */
+void gn_sched_post(struct gn_sched *, struct gn_message *);
+
+/* For fiber.c: counts a new fiber and makes it ready; lets the loop free an ended one. */
+void gn_sched_adopt(struct gn_sched *, struct gn_fiber *);
+void gn_sched_bury(struct gn_sched *, struct gn_fiber *);
+
+#endif

@@ -1,0 +1,97 @@
+#include "core.h"
+
+#include "../log.h"
+#include "../sched/sched.h"
+#include "genet.h"
+
+#include <lauxlib.h>
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Deadline for a number of seconds given at `arg`. */
+static int64_t check_deadline(lua_State *L, int arg)
+{
+    lua_Number seconds = luaL_checknumber(L, arg);
+    luaL_argcheck(L, seconds >= 0, arg, "seconds must not be negative"); /* nor a NaN */
+    return seconds < (lua_Number)(GN_NEVER / GN_SECOND) ? gn_after((int64_t)(seconds * GN_SECOND))
+                                                        : GN_NEVER;
+}
+
+/* Off fibers and in finalizers, where nothing may wait, the thread sleeps. */
+static void block_until(int64_t deadline)
+{
+    struct timespec t = {.tv_sec = deadline / GN_SECOND, .tv_nsec = deadline % GN_SECOND};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+}
+
+/* core.sleep(seconds): waits. Raises when the fiber is cancelled. */
+static int core_sleep(lua_State *L)
+{
+    int64_t deadline = check_deadline(L, 1);
+    if (!gn_may_park()) {
+        block_until(deadline);
+        return 0;
+    }
+    int r = gn_sleep_until(deadline);
+    return r < 0 ? luaL_error(L, "%s", strerror(-r)) : 0;
+}
+
+/* core.yield(): lets every ready fiber run once. Waits. */
+static int core_yield(lua_State *L)
+{
+    (void)L;
+    if (gn_may_park())
+        gn_yield();
+    return 0;
+}
+
+/* core.log(level, text) */
+static int core_log(lua_State *L)
+{
+    size_t n;
+    int level = gn_level_of(luaL_checkstring(L, 1));
+    const char *text = luaL_checklstring(L, 2, &n);
+    luaL_argcheck(L, level >= 0, 1, "no such level");
+    gn_log_text((enum gn_level)level, text, n);
+    return 0;
+}
+
+/* core.level() -> name of the least important level that is written */
+static int core_level(lua_State *L)
+{
+    lua_pushstring(L, gn_level_name(gn_log_level()));
+    return 1;
+}
+
+/* core.generation() -> number of this load of the scripts, from 1 */
+static int core_generation(lua_State *L)
+{
+    lua_pushinteger(L, 1);
+    return 1;
+}
+
+/* core.now() -> monotonic seconds */
+static int core_now(lua_State *L)
+{
+    lua_pushnumber(L, (lua_Number)gn_now() / (lua_Number)GN_SECOND);
+    return 1;
+}
+
+static const luaL_Reg core[] = {
+    {"sleep", core_sleep},
+    {"yield", core_yield},
+    {"log", core_log},
+    {"level", core_level},
+    {"generation", core_generation},
+    {"now", core_now},
+    {NULL, NULL},
+};
+
+int luaopen_genet_core(lua_State *L)
+{
+    luaL_newlib(L, core);
+    lua_pushliteral(L, GENET_VERSION);
+    lua_setfield(L, -2, "version");
+    return 1;
+}

@@ -1,0 +1,277 @@
+--- Apps: the routes of a script, and the way from a request to its answer.
+-- @module genet.app
+
+local Request = require "genet.request"
+local response = require "genet.response"
+local router = require "genet.router"
+local url = require "genet.url"
+
+local setmetatable, type, unpack = setmetatable, type, table.unpack
+local answer = response.answer
+local HTML = response.HTML
+
+local App = {}
+App.__index = App
+
+local app = {}
+
+--- A new app, without routes.
+-- @treturn App
+-- @usage local app = genet.app()
+function app.new()
+  local routes = router.new()
+  return setmetatable({
+    router = routes,
+    exact = routes.exact,
+    routes = {},
+  }, App)
+end
+
+--- Whether a value is an app.
+-- @param value
+-- @treturn boolean
+-- @usage app.is(genet.app()) --> true
+function app.is(value)
+  return getmetatable(value) == App
+end
+
+-- Routes --------------------------------------------------------------------------------------
+
+-- Where the script called us, `file:line`.
+local function caller_place()
+  local here = debug.getinfo(1, "S").source
+  local level = 2
+  local info = debug.getinfo(level, "Sl")
+  while info and (info.what == "C" or info.source == here) do
+    level = level + 1
+    info = debug.getinfo(level, "Sl")
+  end
+  return info and info.source:gsub("^@", "") .. ":" .. info.currentline or "?"
+end
+
+local function is_callable(value)
+  local meta = getmetatable(value)
+  return type(value) == "function" or type(meta) == "table" and meta.__call ~= nil
+end
+
+local OPTIONS = {methods = "table", name = "string"}
+
+local function check_options(options)
+  if type(options) ~= "table" then
+    error(("a table of options was expected, not a %s"):format(type(options)), 0)
+  end
+  for key, value in pairs(options) do
+    if OPTIONS[key] ~= type(value) then
+      error(OPTIONS[key] and ("option '%s' must be a %s"):format(key, OPTIONS[key])
+        or ("unknown option '%s'"):format(tostring(key)), 0)
+    end
+  end
+end
+
+local function method_set(methods)
+  local set = {}
+  for _, method in ipairs(methods) do
+    if type(method) ~= "string" or not method:find("^[%w!#$%%&'*+.^_`|~-]+$") then
+      error(("bad method '%s'"):format(tostring(method)), 0)
+    end
+    set[method:upper()] = true
+  end
+  if not next(set) then error("the list of methods is empty", 0) end
+  return set
+end
+
+-- `verb` is the one method of a route that comes from `app:get` and its like.
+local function new_route(place, verb, rule, options, handler)
+  if handler == nil then options, handler = {}, options end
+  check_options(options)
+  if verb and options.methods then error("option 'methods' belongs to app:route", 0) end
+  if not is_callable(handler) then
+    error(("a function was expected as the handler, not a %s"):format(type(handler)), 0)
+  end
+  return {
+    rule = rule,
+    methods = method_set(options.methods or {verb or "GET"}),
+    name = options.name,
+    handler = handler,
+    place = place,
+  }
+end
+
+function App:add(route)
+  if self.frozen then error("routes are defined while the scripts load, not later", 0) end
+  self.router:add(route)
+  self.routes[#self.routes + 1] = route
+end
+
+-- Calls `fn`; what it raises is told with the place in the script that it is about.
+local function located(place, fn, ...)
+  local ok, problem = pcall(fn, ...)
+  if not ok then error(place .. ": " .. tostring(problem), 0) end
+end
+
+local function define(self, ...)
+  self:add(new_route(...))
+end
+
+--- Adds a route for any methods.
+-- @tparam string rule such as `/item/<int:id>`
+-- @tparam[opt] table options `methods`, a list (`{"GET"}` unless told), and `name`
+-- @tparam function handler called with the request and the rule's arguments
+-- @usage app:route("/item/<int:id>", {methods = {"GET", "PUT"}}, function(req, id)
+--   return {id = id, method = req.method}
+-- end)
+function App:route(rule, options, handler)
+  local place = caller_place()
+  located(place, define, self, place, nil, rule, options, handler)
+end
+
+local function verb(method)
+  return function(self, rule, options, handler)
+    local place = caller_place()
+    located(place, define, self, place, method, rule, options, handler)
+  end
+end
+
+--- Adds a route for GET, and for HEAD unless that has a route of its own.
+-- @function App:get
+-- @tparam string rule
+-- @tparam[opt] table options `name`
+-- @tparam function handler
+-- @usage app:get("/hello/<name>", function(req, name) return "hello " .. name end)
+App.get = verb "GET"
+
+--- Adds a route for POST.
+-- @function App:post
+-- @tparam string rule
+-- @tparam[opt] table options `name`
+-- @tparam function handler
+-- @usage app:post("/item", function(req) return req:json(), 201 end)
+App.post = verb "POST"
+
+--- Adds a route for PUT.
+-- @function App:put
+-- @tparam string rule
+-- @tparam[opt] table options `name`
+-- @tparam function handler
+-- @usage app:put("/item/<int:id>", function(req, id) return {id = id} end)
+App.put = verb "PUT"
+
+--- Adds a route for PATCH.
+-- @function App:patch
+-- @tparam string rule
+-- @tparam[opt] table options `name`
+-- @tparam function handler
+-- @usage app:patch("/item/<int:id>", function(req, id) return {id = id} end)
+App.patch = verb "PATCH"
+
+--- Adds a route for DELETE.
+-- @function App:delete
+-- @tparam string rule
+-- @tparam[opt] table options `name`
+-- @tparam function handler
+-- @usage app:delete("/item/<int:id>", function() return 204 end)
+App.delete = verb "DELETE"
+
+--- Adds a route for HEAD, instead of the one every GET route brings.
+-- @function App:head
+-- @tparam string rule
+-- @tparam[opt] table options `name`
+-- @tparam function handler
+-- @usage app:head("/big", function() return "", {["X-Size"] = 1048576} end)
+App.head = verb "HEAD"
+
+--- Adds a route for OPTIONS, instead of the answer every rule gives by itself.
+-- @function App:options
+-- @tparam string rule
+-- @tparam[opt] table options `name`
+-- @tparam function handler
+-- @usage app:options("/item", function() return "", {Allow = "GET"} end)
+App.options = verb "OPTIONS"
+
+--- Takes over the routes of another app, in their order. A route that is here already is passed
+-- over, so two scripts may return the same app.
+-- @tparam App other
+-- @usage root:include(require "shop")
+function App:include(other)
+  local here = {}
+  for _, route in ipairs(self.routes) do here[route] = true end
+  for _, route in ipairs(other.routes) do
+    if not here[route] then located(route.place, self.add, self, route) end
+  end
+end
+
+--- Ends the definition of routes: adding one raises from now on.
+-- @usage app:freeze()
+function App:freeze()
+  self.frozen = true
+end
+
+-- Requests ------------------------------------------------------------------------------------
+
+-- The answer to a request that no route takes; `detail` is what the router says of it.
+local function refuse(exchange, code, detail)
+  if code == 308 then
+    local query = exchange:query()
+    local location = query and detail .. "?" .. query or detail
+    return response.plain(308, nil, {Location = url.encode_reference(location)})
+  end
+  if code == 200 then return 200, response.head(HTML, {Allow = detail}), "" end
+  return response.plain(code, nil, detail and {Allow = detail})
+end
+
+--- Answers a request; the host calls it on the request's own thread. Waits when its handler does.
+-- What the handler raises goes through.
+-- @tparam userdata exchange
+-- @tparam string method
+-- @tparam string path as it came, percent-encoded
+-- @treturn[1] integer the status
+-- @treturn[1] string the head
+-- @treturn[1] string the body
+-- @treturn[2] nil when the answer has been written
+-- @usage local status, head, body = app:dispatch(exchange, "GET", "/hello")
+function App:dispatch(exchange, method, path)
+  local entry = self.exact[path]
+  local route, values = entry and entry[method], nil
+  if not route then
+    route, values, path = self.router:match(method, path)
+    if not route then return refuse(exchange, values, path) end
+  end
+  local req = setmetatable({
+    _exchange = exchange,
+    _started = false,
+    _values = values,
+    method = method,
+    path = path,
+    route = route,
+  }, Request)
+  local body, code, headers
+  if values then
+    body, code, headers = route.handler(req, unpack(values, 1, #route.names))
+  else
+    body, code, headers = route.handler(req)
+  end
+  if type(body) == "string" and code == nil and headers == nil and not req._started then
+    return 200, HTML, body
+  end
+  return answer(req, body, code, headers)
+end
+
+--- The answer to what a handler raised. The host calls it.
+-- @tparam userdata exchange
+-- @param err the error value
+-- @treturn[1] integer the status
+-- @treturn[1] string the head
+-- @treturn[1] string the body
+-- @treturn[1] boolean whether the host should log the error
+-- @treturn[2] nil when part of an answer has been written: the connection can only be closed
+-- @treturn[2] nil
+-- @treturn[2] nil
+-- @treturn[2] boolean
+-- @usage local status, head, body, logged = app:failed(exchange, err)
+function App.failed(_, exchange, err)
+  local code, head, body, logged = response.failure(err)
+  if exchange:started() then return nil, nil, nil, logged end
+  return code, head, body, logged
+end
+
+return app

@@ -1,0 +1,127 @@
+--- The command line, in the manner of Flask-Script.
+-- @module genet.cli
+
+local argparse = require "argparse"
+local core = require "genet.core"
+local lfs = require "lfs"
+
+local cli = {}
+
+local UNITS = {[""] = 1, K = 1024, M = 1024 ^ 2, G = 1024 ^ 3}
+local LEVELS = {error = true, warn = true, info = true, debug = true}
+
+local function integer(low, high)
+  return function(text)
+    local value = text:find("^%d+$") and math.tointeger(tonumber(text))
+    if value and value >= low and value <= high then return value end
+    return nil, ("'%s' is not a number from %d to %d"):format(text, low, high)
+  end
+end
+
+local function seconds(text)
+  local value = text:find("^%d*%.?%d*$") and tonumber(text)
+  if value then return value end
+  return nil, ("'%s' is not a number of seconds"):format(text)
+end
+
+local function size(text)
+  local number, unit = text:match("^(%d+)([KMG]?)$")
+  local value = number and math.tointeger(tonumber(number) * UNITS[unit])
+  if value then return value end
+  return nil, ("'%s' is not a size such as 500K, 8M or 1G"):format(text)
+end
+
+local function level(text)
+  if LEVELS[text] then return text end
+  return nil, ("'%s' is not error, warn, info or debug"):format(text)
+end
+
+-- An option whose bad values are told together with its name.
+local function option(command, names, description, convert)
+  local name = names:match("%-%-%S+")
+  return command:option(names, description):convert(function(text)
+    local value, problem = convert(text)
+    if value then return value end
+    return nil, ("option '%s': %s"):format(name, problem)
+  end)
+end
+
+local function add_runserver(parser)
+  local command = parser:command("runserver", "Serve a script, or every *.lua in a directory.")
+  command:add_help("-? --help")
+  command:argument("path", "The script or the directory."):default("scripts")
+  command:option("-h --host", "The address to listen on."):default("127.0.0.1")
+  option(command, "-p --port", "The port to listen on; 0 takes a free one.", integer(0, 65535))
+    :default("5000")
+  option(command, "--max-connections", "The most connections at once.", integer(1, 10000000))
+    :argname("<n>"):default("10000")
+  option(command, "--max-body", "The largest body of a request.", size)
+    :argname("<size>"):default("8M")
+  option(command, "--drain", "How long requests may go on once the server is told to stop.",
+    seconds):argname("<seconds>"):default("30")
+  option(command, "--log-level", "What to log: error, warn, info or debug.", level)
+    :argname("<level>"):default("info")
+end
+
+local function add_run(parser)
+  local command = parser:command("run", "Run a plain Lua script; ends when its tasks have ended.")
+  command:add_help("-? --help")
+  command:argument("file", "The script.")
+  command:argument("args", "What the script finds in 'arg'."):args("*")
+end
+
+local function new_parser(name)
+  local parser = argparse(name, "Lua routes in blocking style, thousands at once on one thread.")
+  parser:add_help("-? --help")
+  parser:flag("--version", "Show the version and exit."):action(function()
+    print("genet " .. core.version)
+    os.exit(0, true)
+  end)
+  parser:command_target("command")
+  add_runserver(parser)
+  add_run(parser)
+  return parser
+end
+
+local function refuse(message)
+  io.stderr:write("genet: ", (message:gsub("\n", "; ")), "\n")
+  os.exit(2, true)
+end
+
+-- What follows the file of `genet run FILE` is the script's, options and all.
+local function split(args)
+  local ours, theirs = table.move(args, 1, #args, 1, {}), {}
+  if args[1] ~= "run" then return ours, theirs end
+  for at = 2, #args do
+    if args[at]:sub(1, 1) ~= "-" then
+      table.move(args, at + 1, #args, 1, theirs)
+      return table.move(args, 1, at, 1, {}), theirs
+    end
+  end
+  return ours, theirs
+end
+
+local function check_there(path, wanted)
+  local mode = lfs.attributes(path, "mode")
+  if not mode then refuse(("'%s': no such file or directory"):format(path)) end
+  if wanted and mode ~= wanted then refuse(("'%s' is not a %s"):format(path, wanted)) end
+end
+
+--- Reads the command line. Prints and exits for help and version (0), and for misuse (2).
+-- @tparam {string,...} args as in `arg`: the program's name is at 0
+-- @treturn table `command` with the options of that command
+-- @usage cli.parse{"runserver", "-p", "8000", [0] = "genet"}.port --> 8000
+function cli.parse(args)
+  local ours, theirs = split(args)
+  local ok, options = new_parser("genet"):pparse(ours)
+  if not ok then refuse(options) end
+  if options.command == "run" then
+    check_there(options.file, "file")
+    options.args = theirs
+  else
+    check_there(options.path)
+  end
+  return options
+end
+
+return cli

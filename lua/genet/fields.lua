@@ -1,0 +1,92 @@
+--- Named values that came with a request, in which a name may come more than once.
+-- Reading a name gives its first value, `getlist` gives all of them:
+--
+--     req.args.tag             --> "a"            for ?tag=a&tag=b
+--     req.args:getlist("tag")  --> {"a", "b"}
+--
+-- @module genet.fields
+
+local fields = {}
+
+local methods = {}
+
+--- All values of a name, in the order they came; an empty table when there is none.
+-- @function fields:getlist
+-- @tparam string name
+-- @treturn {string,...}
+-- @usage for _, tag in ipairs(req.args:getlist("tag")) do print(tag) end
+function methods:getlist(name)
+  local flat, values = getmetatable(self).flat, {}
+  for at = 1, #flat, 2 do
+    if flat[at] == name then values[#values + 1] = flat[at + 1] end
+  end
+  return values
+end
+
+--- A table of named values. A field that is itself called `getlist` does not hide the method:
+-- it is read with `getlist("getlist")`.
+-- @tparam {string,...} flat name, value, name, value ...
+-- @treturn table first values by name
+-- @usage fields.new{"tag", "a", "tag", "b"}.tag --> "a"
+function fields.new(flat)
+  local first = {}
+  for at = 1, #flat, 2 do
+    local name = flat[at]
+    if first[name] == nil and not methods[name] then first[name] = flat[at + 1] end
+  end
+  return setmetatable(first, {__index = methods, flat = flat})
+end
+
+local header_methods = {}
+
+-- `user_agent` reads `User-Agent`. A name with a real underscore cannot be read this way, on
+-- purpose: a client could send `X_Real_IP` to pass for the `X-Real-IP` a proxy sets.
+local function header_name(name)
+  return (name:gsub("_", "-"))
+end
+
+--- All values of a header, one for each line it came in.
+-- @function headers:getlist
+-- @tparam string name in any case, with `_` or `-`
+-- @treturn {string,...}
+-- @usage req.headers:getlist("accept") --> {"text/html", "text/plain"}
+function header_methods:getlist(name)
+  local flat, values = getmetatable(self).exchange:headers(), {}
+  name = header_name(name):lower()
+  for at = 1, #flat, 2 do
+    if flat[at]:lower() == name then values[#values + 1] = flat[at + 1] end
+  end
+  return values
+end
+
+local function read_header(self, name)
+  if type(name) ~= "string" then return nil end
+  return header_methods[name] or getmetatable(self).exchange:header(header_name(name))
+end
+
+local function each_header(self)
+  local flat, at = getmetatable(self).exchange:headers(), -1
+  return function()
+    at = at + 2
+    return flat[at], flat[at + 1]
+  end
+end
+
+local function refuse()
+  error("the headers of a request cannot be changed", 2)
+end
+
+--- The headers of a request: read in any case, with `_` for `-`; `pairs` gives every line.
+-- @tparam userdata exchange
+-- @treturn table
+-- @usage req.headers.user_agent, req.headers["Content-Type"]
+function fields.headers(exchange)
+  return setmetatable({}, {
+    __index = read_header,
+    __newindex = refuse,
+    __pairs = each_header,
+    exchange = exchange,
+  })
+end
+
+return fields

@@ -1,0 +1,85 @@
+--- The module scripts begin with.
+--
+--     local genet = require "genet"
+--     local app = genet.app()
+--     app:get("/hello", function() return "hello" end)
+--     return app
+--
+-- @module genet
+
+local core = require "genet.core"
+local app = require "genet.app"
+local http_error = require "genet.http_error"
+local json = require "genet.json"
+local log = require "genet.log"
+local response = require "genet.response"
+
+local genet = {
+  --- The version of the host.
+  version = core.version,
+  --- The log, callable: see `genet.log`.
+  log = log,
+  --- JSON: see `genet.json`.
+  json = json,
+}
+
+--- A new app, without routes.
+-- @function genet.app
+-- @treturn App see `genet.app`
+-- @usage local app = genet.app()
+genet.app = app.new
+
+--- Waits; others run meanwhile.
+-- @function genet.sleep
+-- @tparam number seconds
+-- @usage genet.sleep(0.5)
+genet.sleep = core.sleep
+
+--- The number of times the scripts have been loaded, 1 for the first.
+-- @function genet.generation
+-- @treturn integer
+-- @usage return {generation = genet.generation()}
+genet.generation = core.generation
+
+--- An answer by the names of its parts: see `genet.response`.
+-- @function genet.response
+-- @tparam table parts `status`, `headers`, `body`
+-- @treturn Response
+-- @usage return genet.response{status = 201, body = "made"}
+genet.response = response.new
+
+--- An answer that sends the client elsewhere: see `genet.response`.
+-- @function genet.redirect
+-- @tparam string location
+-- @tparam ?integer status 302 unless told
+-- @treturn Response
+-- @usage return genet.redirect("/login")
+genet.redirect = response.redirect
+
+--- Ends the handler with an error status.
+-- @tparam integer status 400 to 599
+-- @tparam ?string message a sentence the client may read
+-- @tparam ?table headers
+-- @raise always
+-- @usage if not item then genet.abort(404, "no such item") end
+function genet.abort(status, message, headers)
+  error(http_error.new(status, message, headers), 0)
+end
+
+local ENTITIES = {
+  ["&"] = "&amp;",
+  ["<"] = "&lt;",
+  [">"] = "&gt;",
+  ["\""] = "&quot;",
+  ["'"] = "&#39;",
+}
+
+--- A text made safe to stand in a page.
+-- @param text any value; `tostring` makes it a text
+-- @treturn string
+-- @usage genet.html_escape("<b>") --> "&lt;b&gt;"
+function genet.html_escape(text)
+  return (tostring(text):gsub("[&<>\"']", ENTITIES))
+end
+
+return genet

@@ -1,0 +1,63 @@
+--- Loads the scripts of a site into one app.
+-- @module genet.loader
+
+local app = require "genet.app"
+local lfs = require "lfs"
+
+local loader = {}
+
+-- Lets the scripts of a directory `require` what lies in it.
+local function search_in(dir)
+  local paths = dir .. "/?.lua;" .. dir .. "/?/init.lua"
+  if package.path:sub(1, #paths) ~= paths then package.path = paths .. ";" .. package.path end
+end
+
+local function scripts_in(dir)
+  local files = {}
+  for name in lfs.dir(dir) do
+    local file = dir .. "/" .. name
+    if name:find("^[^.].*%.lua$") and lfs.attributes(file, "mode") == "file" then
+      files[#files + 1] = file
+    end
+  end
+  table.sort(files)
+  return files
+end
+
+local function load_script(root, file)
+  local chunk, problem = loadfile(file)
+  if not chunk then error(problem, 0) end
+  local result = chunk(file)
+  if app.is(result) then
+    root:include(result)
+  elseif type(result) == "function" then
+    result(root)
+  else
+    error(("%s: the script returned %s; it should end with 'return app', or return a function "
+      .. "that takes an app"):format(file, result == nil and "nothing" or "a " .. type(result)), 0)
+  end
+end
+
+--- Loads a script, or every `*.lua` in a directory in the order of their names, into one app.
+-- Raises when a script cannot be read, fails, returns something else than an app or a function
+-- that takes one, or defines a route twice. Waits when a script does.
+-- @tparam string path a file or a directory
+-- @treturn App
+-- @usage local app = loader.load("scripts")
+function loader.load(path)
+  path = #path > 1 and path:gsub("/+$", "") or path
+  local mode, problem = lfs.attributes(path, "mode")
+  if not mode then error(problem, 0) end
+  local root = app.new()
+  if mode == "directory" then
+    search_in(path)
+    for _, file in ipairs(scripts_in(path)) do load_script(root, file) end
+  else
+    search_in(path:match("^(.*)/[^/]*$") or ".")
+    load_script(root, path)
+  end
+  root:freeze()
+  return root
+end
+
+return loader

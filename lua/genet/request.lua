@@ -1,0 +1,183 @@
+--- Requests: what a handler is called with. Everything beyond the method and the path is worked
+-- out when it is first asked for.
+--
+-- Fields: `method`, `path` (decoded), `params` (the rule's arguments by name), `args` (the query
+-- string), `query` (the same, raw), `headers`, `form`, `remote_addr`, `remote_port`, `scheme`,
+-- `host`, `url`, `id`, `route`, and `g`, a table for the script's own use. Reading `form` waits
+-- for the body.
+-- @module genet.request
+
+local fields = require "genet.fields"
+local http_error = require "genet.http_error"
+local json = require "genet.json"
+local response = require "genet.response"
+local status = require "genet.status"
+local url = require "genet.url"
+
+local methods = {}
+local lazy = {}
+
+-- What the exchange says of a body it cannot give, and what the client is told.
+local BODY_ERRORS = {
+  ["too large"] = {413, "the body is over the limit"},
+  timeout = {408, "the body did not arrive in time"},
+  closed = {400, "the client closed the connection"},
+}
+
+local function raise(reason)
+  local known = BODY_ERRORS[reason] or {400, reason}
+  error(http_error.new(known[1], known[2]), 0)
+end
+
+-- The body ------------------------------------------------------------------------------------
+
+--- The whole body. Waits.
+-- Raises a 413 when it is over the limit, a 400 when the client has gone.
+-- @function req:body
+-- @treturn string `""` when there is none
+-- @usage return "you sent " .. #req:body() .. " bytes"
+function methods:body()
+  local body = self._body
+  if not body then
+    local reason
+    body, reason = self._exchange:body()
+    if not body then raise(reason) end
+    self._body = body
+  end
+  return body
+end
+
+--- The next piece of the body. Waits.
+-- Raises as `req:body` does.
+-- @function req:read
+-- @tparam ?integer n the most bytes to read, 65536 unless told
+-- @treturn[1] string at least one byte
+-- @treturn[2] nil at the end of the body
+-- @usage for piece in function() return req:read(4096) end do file:write(piece) end
+function methods:read(n)
+  local piece, reason = self._exchange:read(n or 65536)
+  if reason then raise(reason) end
+  return piece
+end
+
+local function media_type(self)
+  local content_type = self.headers.content_type or ""
+  return content_type:match("^%s*([^;%s]*)"):lower()
+end
+
+--- The body as JSON. Waits.
+-- Raises a 415 when the request does not say that it is JSON, a 400 when it is broken.
+-- @function req:json
+-- @tparam[opt] table options `force`, to read it whatever its type; `silent`, to give nil
+--   instead of raising
+-- @return the value; `genet.json.null` for `null`
+-- @usage local item = req:json()
+function methods:json(options)
+  options = options or {}
+  local media = media_type(self)
+  if not options.force and media ~= "application/json" and not media:find("^application/.*%+json$")
+  then
+    if options.silent then return nil end
+    error(http_error.new(415, "the body is not application/json"), 0)
+  end
+  local value, problem = json.decode(self:body())
+  if value ~= nil or options.silent then return value end
+  error(http_error.new(400, "the body is not JSON: " .. problem), 0)
+end
+
+-- Writing by hand -----------------------------------------------------------------------------
+
+--- Begins an answer that is then written piece by piece with `req:write`.
+-- @function req:start
+-- @tparam ?integer code 200 unless told
+-- @tparam ?table headers
+-- @usage req:start(200, {["Content-Type"] = "text/plain"})
+function methods:start(code, headers)
+  if self._started then error("the answer has been started already", 2) end
+  response.begin(self, status.check(code or 200), response.head(response.HTML, headers))
+end
+
+--- Writes a piece of the answer, after `req:start` if need be. Waits when the client is slow.
+-- Raises when the client has gone, which ends a handler that has nobody left to write for.
+-- @function req:write
+-- @tparam string data
+-- @usage for i = 1, 3 do req:write("line " .. i .. "\n") genet.sleep(1) end
+function methods:write(data)
+  local kind = type(data)
+  if kind ~= "string" and kind ~= "number" then
+    error(("a string was expected to write, not a %s"):format(kind), 2)
+  end
+  if not self._started then self:start() end
+  if self._silent or data == "" then return end
+  local ok, reason = self._exchange:write(data)
+  if not ok then raise(reason) end
+end
+
+-- Fields ------------------------------------------------------------------------------------
+
+function lazy:params()
+  local params, values = {}, self._values
+  for at, name in ipairs(self.route.names) do params[name] = values[at] end
+  return params
+end
+
+function lazy:query()
+  return self._exchange:query() or ""
+end
+
+function lazy:args()
+  return fields.new(url.parse_query(self.query))
+end
+
+function lazy:headers()
+  return fields.headers(self._exchange)
+end
+
+function lazy:form()
+  local is_form = media_type(self) == "application/x-www-form-urlencoded"
+  return fields.new(is_form and url.parse_query(self:body()) or {})
+end
+
+function lazy:remote_addr()
+  return (self._exchange:remote_addr())
+end
+
+function lazy:remote_port()
+  return (select(2, self._exchange:remote_addr()))
+end
+
+function lazy:id()
+  return self._exchange:id()
+end
+
+function lazy:host()
+  return self._exchange:header("Host") or ""
+end
+
+function lazy.scheme()
+  return "http"
+end
+
+function lazy:url()
+  local query = self.query
+  return self.scheme .. "://" .. self.host .. url.encode_path(self.path)
+    .. (query ~= "" and "?" .. query or "")
+end
+
+function lazy.g()
+  return {}
+end
+
+local Request = {__name = "genet.request"}
+
+function Request.__index(self, key)
+  local method = methods[key]
+  if method then return method end
+  local get = lazy[key]
+  if not get then return nil end
+  local value = get(self)
+  self[key] = value
+  return value
+end
+
+return Request

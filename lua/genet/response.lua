@@ -1,0 +1,247 @@
+--- Answers: what a handler may return, turned into a status, a head and a body.
+--
+--     return "text"                            -- 200, text/html
+--     return {id = 1}                          -- 200, JSON
+--     return "made", 201, {Location = "/1"}    -- body, status, headers
+--     return "text", {["X-Tag"] = "a"}         -- body, headers
+--     return 404                               -- a status with its reason as a small page
+--     return function(write) write("a") end    -- a streamed body
+--     return genet.response{status = 204}      -- all by name
+--
+-- @module genet.response
+
+local http_error = require "genet.http_error"
+local json = require "genet.json"
+local status = require "genet.status"
+local url = require "genet.url"
+
+local concat, find, lower, type = table.concat, string.find, string.lower, type
+
+local response = {}
+
+--- The head of an answer that is a page and nothing special.
+response.HTML = "Content-Type: text/html; charset=utf-8\r\n"
+local HTML = response.HTML
+local TEXT_TYPE = "text/plain; charset=utf-8"
+local TEXT = "Content-Type: " .. TEXT_TYPE .. "\r\n"
+local JSON = "Content-Type: application/json\r\n"
+
+local Response = {__name = "genet.response"}
+
+-- Heads ---------------------------------------------------------------------------------------
+
+local TOKEN = "^[%w!#$%%&'*+.^_`|~-]+$"
+
+-- Headers the host writes itself: what a script says of them is dropped.
+local DROPPED = {["content-length"] = true, date = true}
+
+-- Headers that are about the connection, which is not the script's.
+local REFUSED = {
+  connection = true,
+  ["keep-alive"] = true,
+  ["proxy-connection"] = true,
+  trailer = true,
+  ["transfer-encoding"] = true,
+  upgrade = true,
+}
+
+local function header_line(name, value)
+  local kind = type(value)
+  if kind ~= "string" and kind ~= "number" then
+    error(("the header %s is a %s: a string or a number was expected"):format(name, kind), 0)
+  end
+  if find(value, "[%z\1-\8\10-\31\127]") then
+    error(("the header %s has a control character in its value"):format(name), 0)
+  end
+  return name .. ": " .. value .. "\r\n"
+end
+
+local function add_header(lines, name, value)
+  if type(name) ~= "string" or not find(name, TOKEN) then
+    error(("bad header name %q"):format(tostring(name)), 0)
+  end
+  local key = lower(name)
+  if REFUSED[key] then error(("the header %s is the host's to send"):format(name), 0) end
+  if DROPPED[key] then return nil end
+  if type(value) ~= "table" then
+    lines[#lines + 1] = header_line(name, value)
+  else
+    for _, item in ipairs(value) do lines[#lines + 1] = header_line(name, item) end
+  end
+  return key
+end
+
+--- The header lines of an answer.
+-- @tparam ?string default the line with its type, for when the headers name none
+-- @tparam ?table headers values by name; an array gives several lines
+-- @treturn string
+-- @usage response.head(nil, {["Set-Cookie"] = {"a=1", "b=2"}})
+--   --> "Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n"
+function response.head(default, headers)
+  if headers == nil then return default or "" end
+  if type(headers) ~= "table" then
+    error(("the headers are a %s: a table was expected"):format(type(headers)), 0)
+  end
+  local lines = {default}
+  local first = #lines
+  for name, value in pairs(headers) do
+    if add_header(lines, name, value) == "content-type" and default then lines[first] = "" end
+  end
+  return concat(lines)
+end
+
+-- Results -------------------------------------------------------------------------------------
+
+local FIELDS = {status = true, headers = true, body = true}
+
+--- An answer by the names of its parts.
+-- @tparam table parts `status` (200), `headers`, `body`: a string, a table (JSON) or a function
+-- @treturn Response to return from a handler
+-- @usage return genet.response{status = 201, headers = {Location = "/item/1"}, body = "made"}
+function response.new(parts)
+  for key in pairs(parts) do
+    if not FIELDS[key] then error(("unknown part '%s' of a response"):format(key), 2) end
+  end
+  return setmetatable({
+    status = parts.status,
+    headers = parts.headers,
+    body = parts.body == nil and "" or parts.body,
+  }, Response)
+end
+
+local REDIRECTS = {[301] = true, [302] = true, [303] = true, [307] = true, [308] = true}
+
+--- An answer that sends the client elsewhere. Whatever a location may not hold is encoded.
+-- @tparam string location
+-- @tparam ?integer code 301, 302 (unless told), 303, 307 or 308
+-- @treturn Response
+-- @usage return genet.redirect("/login", 303)
+function response.redirect(location, code)
+  code = code or 302
+  if not REDIRECTS[code] then error(("%s is not a redirect"):format(tostring(code)), 2) end
+  return response.new{
+    status = code,
+    headers = {Location = url.encode_reference(location), ["Content-Type"] = TEXT_TYPE},
+    body = http_error.page(code),
+  }
+end
+
+-- The type a body has unless its headers say otherwise, and the body as a string or a function.
+local function render(body)
+  local kind = type(body)
+  if kind == "string" or kind == "function" then return HTML, body end
+  if kind == "table" then
+    local ok, text = pcall(json.encode, body)
+    if not ok then error("the handler returned a table that is no JSON. " .. text, 0) end
+    return JSON, text
+  end
+  local shown = kind == "boolean" or kind == "number"
+  error(("the handler returned a %s"):format(kind) .. (shown and ", " .. tostring(body) or ""), 0)
+end
+
+local function finished(body, code, headers)
+  local default, content = render(body)
+  return status.check(code or 200), response.head(default, headers), content
+end
+
+local function without_body(code, headers)
+  if code == nil then error("the handler returned nothing", 0) end
+  if type(code) == "string" then
+    error(http_error.fault("the handler returned nil and a string", code), 0)
+  end
+  return status.check(code), response.head(nil, headers), ""
+end
+
+-- The status, head and body for what a handler returned; raises a sentence when it is nonsense.
+local function normalise(body, code, headers)
+  if type(code) == "table" and headers == nil then code, headers = nil, code end
+  if getmetatable(body) == Response then
+    if headers ~= nil then error("the handler returned headers beside a response", 0) end
+    return finished(body.body, code or body.status, body.headers)
+  end
+  if body == nil then return without_body(code, headers) end
+  if type(body) == "number" and code == nil then
+    return response.plain(status.check(body), nil, headers)
+  end
+  return finished(body, code, headers)
+end
+
+-- What the client reads names the route, what the log says also where it was defined.
+local function explain(req, problem)
+  local route = req.route
+  local err = http_error.is(problem) and problem or http_error.fault(problem)
+  err.message = ("%s %s: %s"):format(req.method, route.rule, err.message)
+  err.place = route.place
+  return err
+end
+
+--- Begins an answer that is written piece by piece. To HEAD and for 204 and 304 it has no body:
+-- what is written is dropped.
+-- @tparam Request req
+-- @tparam integer code
+-- @tparam string head
+-- @usage response.begin(req, 200, response.HTML)
+function response.begin(req, code, head)
+  req._silent = req.method == "HEAD" or code == 204 or code == 304
+  req._exchange:start(code, head, req._silent)
+  req._started = true
+end
+
+-- Waits.
+local function stream(req, code, head, producer)
+  response.begin(req, code, head)
+  if not req._silent then producer(function(data) req:write(data) end) end
+  req._exchange:finish()
+  return nil
+end
+
+--- Answers a request with what its handler returned. Waits when that is a stream.
+-- @tparam Request req
+-- @param body
+-- @param code
+-- @param headers
+-- @treturn[1] integer the status
+-- @treturn[1] string the head
+-- @treturn[1] string the body
+-- @treturn[2] nil when the answer has been written
+-- @usage return response.answer(req, route.handler(req))
+function response.answer(req, body, code, headers)
+  if req._started then
+    if body ~= nil then error(explain(req, "the handler wrote a body and returned one"), 0) end
+    req._exchange:finish()
+    return nil
+  end
+  local ok, final, head, content = pcall(normalise, body, code, headers)
+  if not ok then error(explain(req, final), 0) end
+  if type(content) == "function" then return stream(req, final, head, content) end
+  return final, head, content
+end
+
+--- The small answer that has nothing but its status to tell.
+-- @tparam integer code
+-- @tparam ?string message
+-- @tparam ?table headers
+-- @treturn integer the status
+-- @treturn string the head
+-- @treturn string the body
+-- @usage return response.plain(404)
+function response.plain(code, message, headers)
+  return code, response.head(TEXT, headers), http_error.page(code, message)
+end
+
+--- The answer to an error.
+-- @param err any error value; only one of `genet.http_error` is told to the client
+-- @treturn integer the status
+-- @treturn string the head
+-- @treturn string the body
+-- @treturn boolean whether the error belongs in the log
+-- @usage response.failure(http_error.new(404)) --> 404, head, "404 Not Found\n", false
+function response.failure(err)
+  if http_error.is(err) then
+    local ok, code, head, body = pcall(response.plain, err.status, err.message, err.headers)
+    if ok then return code, head, body, err.fault == true end
+  end
+  return 500, TEXT, http_error.page(500), true
+end
+
+return response

@@ -1,0 +1,307 @@
+--- Starts the real binary for a test, as a server or to its end, and sends it requests.
+-- Every wait has a deadline, `support.patience`; reaching it is an error. A server that
+-- ends badly, or wrote a sanitizer's report, fails the test that stops it.
+--
+-- Environment: GENET the binary (build/genet), GENET_E2E_SCALE a factor for the size of crowds
+-- (1), GENET_E2E_PATIENCE seconds (30), GENET_E2E_KEEP keeps the temporary directories.
+local socket = require "socket"
+local lfs = require "lfs"
+local client = require "tests.e2e.client"
+
+local support = {
+  binary = os.getenv("GENET") or "build/genet",
+  scale = tonumber(os.getenv("GENET_E2E_SCALE")) or 1,
+  patience = tonumber(os.getenv("GENET_E2E_PATIENCE")) or 30,
+}
+
+--- The size of a crowd, `full` in a plain build and less under sanitizers.
+function support.crowd_size(full)
+  return math.max(10, math.floor(full * support.scale))
+end
+
+function support.quote(text)
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+--- Tries `probe` until it returns something true, and returns that.
+-- @tparam string what what is waited for, for the error
+function support.wait_until(what, probe, patience)
+  local deadline = socket.gettime() + (patience or support.patience)
+  repeat
+    local result = probe()
+    if result then return result end
+    socket.sleep(0.005)
+  until socket.gettime() > deadline
+  error("waited in vain for " .. what, 2)
+end
+
+-- ---------------------------------------------------------------- files
+
+function support.read_file(path)
+  local file = io.open(path, "rb")
+  if not file then return "" end
+  local text = file:read("a")
+  file:close()
+  return text or ""
+end
+
+function support.write_file(path, text)
+  local file = assert(io.open(path, "wb"))
+  assert(file:write(text))
+  assert(file:close())
+end
+
+--- A fresh directory holding `files`, a table of text by relative name.
+function support.directory(files)
+  local pipe = assert(io.popen("mktemp -d /tmp/genet-e2e.XXXXXX"))
+  local directory = pipe:read("l")
+  pipe:close()
+  for name, text in pairs(files or {}) do
+    local parent = name:match("^(.*)/")
+    if parent then lfs.mkdir(directory .. "/" .. parent) end
+    support.write_file(directory .. "/" .. name, text)
+  end
+  return directory
+end
+
+function support.remove(directory)
+  if os.getenv("GENET_E2E_KEEP") then return end
+  assert(directory:match("^/tmp/genet%-e2e%.%w+$"), "not a test's directory")
+  os.execute("rm -rf " .. directory)
+end
+
+-- ---------------------------------------------------------------- processes
+
+local Process = {}
+Process.__index = Process
+
+--- Starts the binary with these arguments; its output goes to files.
+-- It dies with the test that started it. (LuaSocket ignores SIGPIPE; a child must not inherit it.)
+function support.start(arguments, environment)
+  local directory = support.directory()
+  local words = {}
+  for name, value in pairs(environment or {}) do
+    words[#words + 1] = name .. "=" .. support.quote(value)
+  end
+  words[#words + 1] = support.quote(support.binary)
+  for _, argument in ipairs(arguments) do words[#words + 1] = support.quote(argument) end
+  local command = ("echo $$; exec setpriv --pdeathsig KILL env --default-signal %s")
+    :format(table.concat(words, " "))
+  command = ("%s </dev/null >%s/out 2>%s/err"):format(command, directory, directory)
+  local pipe = assert(io.popen(command))
+  return setmetatable({pid = math.tointeger(pipe:read("n")), pipe = pipe, directory = directory},
+    Process)
+end
+
+function Process:stdout() return support.read_file(self.directory .. "/out") end
+function Process:stderr() return support.read_file(self.directory .. "/err") end
+
+--- Whether it has ended (and waits for us to ask how).
+function Process:has_ended()
+  local stat = support.read_file("/proc/" .. self.pid .. "/stat")
+  return self.status ~= nil or stat == "" or stat:match("^%d+ %b() (%a)") == "Z"
+end
+
+function Process:signal(name)
+  os.execute(("kill -%s %d 2>/dev/null"):format(name, self.pid))
+end
+
+--- Waits for the end and returns the exit status, 128 + N after a signal N as the shell has it.
+function Process:wait(patience)
+  if self.status then return self.status end
+  support.wait_until(("the end of process %d"):format(self.pid),
+    function() return self:has_ended() end, patience)
+  local _, how, code = self.pipe:close()
+  self.status = how == "signal" and 128 + code or code
+  return self.status
+end
+
+--- Waits until the error output holds this plain text (after byte `from`, if given).
+function Process:wait_for_log(text, from)
+  return support.wait_until(("%q in the log"):format(text), function()
+    return self:stderr():find(text, from or 1, true)
+  end)
+end
+
+function Process:threads()
+  return tonumber(support.read_file("/proc/" .. self.pid .. "/status"):match("Threads:%s*(%d+)"))
+end
+
+--- Resident memory in KB.
+function Process:resident()
+  return tonumber(support.read_file("/proc/" .. self.pid .. "/status"):match("VmRSS:%s*(%d+)"))
+end
+
+--- How many file descriptors it has open.
+function Process:descriptors()
+  local count = 0
+  for name in lfs.dir("/proc/" .. self.pid .. "/fd") do
+    if name:match("^%d+$") then count = count + 1 end
+  end
+  return count
+end
+
+--- How many it has open once that number stands still.
+function Process:settled_descriptors()
+  local count, since = self:descriptors(), 0
+  support.wait_until("the descriptors to settle", function()
+    local now = self:descriptors()
+    count, since = now, now == count and since + 1 or 0
+    return since == 20
+  end)
+  return count
+end
+
+function Process:clean()
+  support.remove(self.directory)
+  if self.scripts then support.remove(self.scripts) end
+end
+
+local function last_lines(text)
+  return text:sub(-4000)
+end
+
+--- Fails if a sanitizer reported something.
+function Process:check_sanitizers()
+  local log = self:stderr()
+  local found = log:find("Sanitizer", 1, true) or log:find("runtime error:", 1, true)
+  if found then error("a sanitizer reported:\n" .. log:sub(found, found + 6000), 2) end
+end
+
+function Process:kill()
+  if not self:has_ended() then self:signal("KILL") end
+  return self:wait()
+end
+
+--- Runs the binary to its end; the result has `status`, `out` and `err`.
+-- @tparam[opt] number patience seconds
+function support.run(arguments, patience)
+  local process = support.start(arguments)
+  local ended, err = pcall(process.wait, process, patience)
+  if not ended then process:kill() end
+  local result = {status = process.status, out = process:stdout(), err = process:stderr()}
+  process:clean()
+  if not ended then error(err .. "\n" .. last_lines(result.err), 2) end
+  process.check_sanitizers({stderr = function() return result.err end})
+  return result
+end
+
+-- ---------------------------------------------------------------- servers
+
+local Server = setmetatable({}, {__index = Process})
+Server.__index = Server
+
+local function server_arguments(options, path)
+  local arguments = {"runserver", path, "-p", tostring(options.port or 0)}
+  for _, argument in ipairs(options.args or {}) do arguments[#arguments + 1] = argument end
+  return arguments
+end
+
+local function await_ready(server)
+  return support.wait_until("the ready line", function()
+    local host, port = server:stdout():match("genet: listening on http://([%d%.]+):(%d+)\n")
+    if port then return {host = host, port = tonumber(port)} end
+    if server:has_ended() then error("the server ended:\n" .. last_lines(server:stderr()), 0) end
+  end)
+end
+
+--- Starts a server on a free port and waits until it is ready.
+-- @tparam table options `script` (text of one script), `scripts` (text by file name) or `path`;
+--   `args` more arguments, `env` environment variables
+function support.serve(options)
+  local scripts = not options.path
+    and support.directory(options.scripts or {["main.lua"] = options.script})
+  local server = support.start(server_arguments(options, options.path or scripts), options.env)
+  server.scripts = scripts or nil
+  setmetatable(server, Server)
+  local ready, result = pcall(await_ready, server)
+  if not ready then
+    server:kill()
+    server:clean()
+    error(result, 2)
+  end
+  server.host, server.port = result.host, result.port
+  return server
+end
+
+--- Asks the server to end and fails if it did not end well.
+function Server:stop()
+  if not self:has_ended() then self:signal("TERM") end
+  local ended, status = pcall(self.wait, self)
+  if not ended then self:kill() end
+  local log = last_lines(self:stderr())
+  local sound, report = pcall(self.check_sanitizers, self)
+  self:clean()
+  if not sound then error(report, 2) end
+  if not ended then error("the server did not stop when asked:\n" .. log, 2) end
+  if status ~= 0 then error(("the server ended with status %d:\n%s"):format(status, log), 2) end
+end
+
+-- ---------------------------------------------------------------- requests
+
+support.request_bytes = client.request_bytes
+
+--- A connection of its own to the server; see tests/e2e/client.lua.
+function Server:connect()
+  return client.connect(self.host, self.port, support.patience)
+end
+
+--- One request on a connection of its own.
+function Server:request(method, target, headers, body)
+  local connection = self:connect()
+  local ok, response = pcall(connection.request, connection, method, target, headers, body)
+  connection:close()
+  if not ok then error(response, 2) end
+  return response
+end
+
+function Server:get(target, headers)
+  return self:request("GET", target, headers)
+end
+
+--- The same request on a new connection, left waiting for its answer.
+function Server:ask(target)
+  local connection = self:connect()
+  connection:ask(target)
+  return connection
+end
+
+-- ---------------------------------------------------------------- crowds
+
+local Crowd = {}
+Crowd.__index = Crowd
+
+-- LuaSocket takes no descriptor past 1023 into select, so a crowd is many small processes.
+local crowd_share = 900
+
+--- Opens `count` connections and sends `GET target` on each, from processes of their own.
+function Server:crowd(count, target)
+  local crowd = setmetatable({pipes = {}}, Crowd)
+  for first = 1, count, crowd_share do
+    local share = math.min(crowd_share, count - first + 1)
+    local command = ("exec setpriv --pdeathsig KILL lua5.4 tests/e2e/crowd.lua %s %d %d %s %d")
+      :format(self.host, self.port, share, support.quote(target), support.patience)
+    crowd.pipes[#crowd.pipes + 1] = assert(io.popen(command))
+  end
+  return crowd
+end
+
+--- Waits until every request of the crowd has been sent.
+function Crowd:wait_sent()
+  for _, pipe in ipairs(self.pipes) do assert(pipe:read("l") == "sent") end
+end
+
+--- Waits for all answers; returns how often each came, by "STATUS BODY" (or an error).
+function Crowd:answers()
+  local counts = {}
+  for _, pipe in ipairs(self.pipes) do
+    for line in pipe:lines() do
+      local count, answer = line:match("^(%d+) (.*)$")
+      if count then counts[answer] = (counts[answer] or 0) + tonumber(count) end
+    end
+    pipe:close()
+  end
+  return counts
+end
+
+return support

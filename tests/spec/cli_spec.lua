@@ -1,0 +1,150 @@
+local support = require "support"
+
+-- Runs the command line in a process of its own, which prints the options it ends up with.
+local PROGRAM = [[
+package.preload["genet.core"] = function() return {version = "0.1.0"} end
+package.path = %q
+local options = require("genet.cli").parse(arg)
+for _, name in ipairs{"command", "path", "host", "port", "max_connections", "max_body", "drain",
+  "log_level", "file"} do
+  local value = options[name]
+  if value ~= nil then print(name, math.type(value) or type(value), value) end
+end
+print("args", "table", table.concat(options.args or {}, "|"))
+]]
+
+local function quoted(text)
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+local function slurp(path)
+  local file = assert(io.open(path))
+  local text = file:read("a")
+  file:close()
+  return text
+end
+
+local function genet(...)
+  local result = {}
+  local words = {}
+  for at, word in ipairs{...} do words[at] = quoted(word) end
+  support.with_files({["main.lua"] = PROGRAM:format(package.path)}, function(dir)
+    local _, _, code = os.execute(("lua5.4 %s/main.lua %s >%s/out 2>%s/err")
+      :format(dir, table.concat(words, " "), dir, dir))
+    result = {code = code, out = slurp(dir .. "/out"), err = slurp(dir .. "/err")}
+  end)
+  return result
+end
+
+local function options(...)
+  local result = genet(...)
+  assert.equal("", result.err)
+  assert.equal(0, result.code)
+  local found = {}
+  for name, kind, value in result.out:gmatch("(%S+)\t(%S+)\t([^\n]*)\n") do
+    found[name] = kind == "integer" and math.tointeger(value) or tonumber(value) or value
+    assert(kind ~= "integer" or math.type(found[name]) == "integer")
+  end
+  return found
+end
+
+describe("genet runserver", function()
+  it("has defaults", function()
+    assert.same({
+      command = "runserver",
+      path = "scripts",
+      host = "127.0.0.1",
+      port = 5000,
+      max_connections = 10000,
+      max_body = 8 * 1024 * 1024,
+      drain = 30,
+      log_level = "info",
+      args = "",
+    }, options("runserver"))
+  end)
+
+  it("takes its options, long and short", function()
+    local short = options("runserver", "scripts/hello.lua", "-h", "0.0.0.0", "-p", "0")
+    assert.equal("scripts/hello.lua", short.path)
+    assert.equal("0.0.0.0", short.host)
+    assert.equal(0, short.port)
+    local long = options("runserver", "--host", "::1", "--port=65535", "--max-connections", "5",
+      "--max-body", "500K", "--drain", "0.5", "--log-level", "debug")
+    assert.equal("::1", long.host)
+    assert.equal(65535, long.port)
+    assert.equal(5, long.max_connections)
+    assert.equal(500 * 1024, long.max_body)
+    assert.equal(0.5, long.drain)
+    assert.equal("debug", long.log_level)
+  end)
+
+  it("reads sizes", function()
+    for text, bytes in pairs{["0"] = 0, ["100"] = 100, ["1M"] = 1048576, ["2G"] = 2147483648} do
+      assert.equal(bytes, options("runserver", "--max-body", text).max_body)
+    end
+  end)
+end)
+
+describe("genet run", function()
+  it("leaves to the script what follows its name", function()
+    local found = options("run", "scripts/hello.lua", "-x", "--help", "a b", "run")
+    assert.equal("run", found.command)
+    assert.equal("scripts/hello.lua", found.file)
+    assert.equal("-x|--help|a b|run", found.args)
+  end)
+end)
+
+describe("genet", function()
+  it("refuses misuse with one clear line and exit code 2", function()
+    for _, case in ipairs{
+      {{}, "a command is required"},
+      {{"frob"}, "unknown command 'frob'"},
+      {{"runserver", "--bogus"}, "unknown option '--bogus'"},
+      {{"runserver", "-p", "x"}, "option '--port': 'x' is not a number from 0 to 65535"},
+      {{"runserver", "-p", "65536"}, "option '--port': '65536' is not a number from 0 to 65535"},
+      {{"runserver", "-p", "1.5"}, "option '--port': '1.5' is not a number from 0 to 65535"},
+      {{"runserver", "-p"}, "option '-p' requires an argument"},
+      {{"runserver", "--max-connections", "0"},
+        "option '--max-connections': '0' is not a number from 1 to 10000000"},
+      {{"runserver", "--max-body", "8X"},
+        "option '--max-body': '8X' is not a size such as 500K, 8M or 1G"},
+      {{"runserver", "--max-body", "99999999999G"},
+        "option '--max-body': '99999999999G' is not a size such as 500K, 8M or 1G"},
+      {{"runserver", "--drain", "soon"}, "option '--drain': 'soon' is not a number of seconds"},
+      {{"runserver", "--drain", "."}, "option '--drain': '.' is not a number of seconds"},
+      {{"runserver", "--log-level", "loud"},
+        "option '--log-level': 'loud' is not error, warn, info or debug"},
+      {{"runserver", "nowhere"}, "'nowhere': no such file or directory"},
+      {{"runserver", "scripts", "more"}, "too many arguments"},
+      {{"run"}, "missing argument 'file'"},
+      {{"run", "nowhere.lua"}, "'nowhere.lua': no such file or directory"},
+      {{"run", "scripts"}, "'scripts' is not a file"},
+    } do
+      local result = genet(table.unpack(case[1]))
+      assert.equal("genet: " .. case[2] .. "\n", result.err)
+      assert.equal("", result.out)
+      assert.equal(2, result.code)
+    end
+  end)
+
+  it("keeps what it has to say on one line", function()
+    local result = genet("runserver", "--prot", "80")
+    assert.equal(2, result.code)
+    assert.matches("^genet: unknown option '%-%-prot'[^\n]*\n$", result.err)
+  end)
+
+  it("shows help and its version", function()
+    for _, case in ipairs{
+      {{"-?"}, "^Usage: genet .*runserver.*run "},
+      {{"--help"}, "^Usage: genet "},
+      {{"runserver", "-?"}, "^Usage: genet runserver .*%-%-max%-body <size>.*default: 8M"},
+      {{"run", "--help"}, "^Usage: genet run "},
+      {{"--version"}, "^genet 0%.1%.0\n$"},
+    } do
+      local result = genet(table.unpack(case[1]))
+      assert.equal(0, result.code)
+      assert.equal("", result.err)
+      assert.matches(case[2], result.out)
+    end
+  end)
+end)
