@@ -1,7 +1,7 @@
 /* The command line: its options are read by lua/genet/cli.lua; here they become a server or a script. */
 #include "genet.h"
 #include "log.h"
-#include "vm/script.h"
+#include "script.h"
 #include "vm/vm.h"
 
 #include <lauxlib.h>

@@ -1,7 +1,6 @@
 #include "app.h"
 
 #include "../log.h"
-#include "exchange.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -34,7 +33,7 @@ static int ref_field(lua_State *L, const char *name)
 static int load(lua_State *L)
 {
     struct loading *l = lua_touserdata(L, 1);
-    gn_exchange_open(L);
+    gn_exchanges_register(L, &l->app->exchanges);
     push_function(L, "genet.log", "capture_print");
     lua_call(L, 0, 0);
     push_function(L, "genet.loader", "load");
@@ -59,6 +58,7 @@ int gn_app_open(struct gn_app *a, const char *path)
 {
     struct loading l = {a, path};
     *a = (struct gn_app){0};
+    gn_exchanges_init(&a->exchanges);
     int r = gn_vm_open(&a->vm);
     if (r == 0)
         r = gn_vm_call(&a->vm, load, &l, load_failed);
@@ -72,6 +72,7 @@ int gn_app_open(struct gn_app *a, const char *path)
 void gn_app_close(struct gn_app *a)
 {
     gn_vm_close(&a->vm);
+    gn_exchanges_term(&a->exchanges);
 }
 
 /* ---- requests ---- */
@@ -79,47 +80,33 @@ void gn_app_close(struct gn_app *a)
 struct call {
     struct gn_app *app;
     struct gn_request *request;
-    struct gn_exchange *exchange; /* Lua's, anchored until release() */
+    lua_Integer exchange; /* its number */
 };
-
-/* Pushes the exchange of a call. The registry keeps it, under the Lua thread, although an error may
- * clear the stack it stands on: nobody may use it once the request has ended. */
-static void anchor(lua_State *L, struct call *c)
-{
-    c->exchange = gn_exchange_push(L, c->request);
-    lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, L);
-}
-
-static void release(lua_State *L, struct call *c)
-{
-    c->exchange->request = NULL;
-    lua_pushnil(L);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, L);
-}
-
-static void tell_gone(const struct gn_request *r)
-{
-    gn_log(GN_DEBUG, "%s %s: the client is gone", r->method, r->target);
-}
 
 /* Sends what stands on top of the stack: status, head, body. */
 static void respond(lua_State *L, struct gn_request *r)
 {
     size_t head_len = 0, body_len = 0;
     const char *head = lua_tolstring(L, -2, &head_len), *body = lua_tolstring(L, -1, &body_len);
-    if (gn_respond(r, (int)lua_tointeger(L, -3), head, head_len, body, body_len) < 0)
-        tell_gone(r);
+    gn_respond(r, (int)lua_tointeger(L, -3), head, head_len, body, body_len);
 }
 
 static int answered(lua_State *L, int status, lua_KContext context)
 {
     struct call *c = (struct call *)context;
     (void)status;
-    if (!lua_isnil(L, -3))
-        respond(L, c->request);
-    release(L, c);
+    if (lua_isnil(L, -3))
+        return 0; /* written already */
+    if (c->request->progress != GN_UNANSWERED)
+        return luaL_error(L, "the handler returned an answer after it had begun to write one");
+    respond(L, c->request);
     return 0;
+}
+
+/* lua_pushstring() first compares with strings it has seen at the same address: here always others. */
+static void push_text(lua_State *L, const char *text)
+{
+    lua_pushlstring(L, text, strlen(text));
 }
 
 static int dispatch(lua_State *L)
@@ -127,9 +114,9 @@ static int dispatch(lua_State *L)
     struct call *c = lua_touserdata(L, 1);
     lua_rawgeti(L, LUA_REGISTRYINDEX, c->app->dispatch);
     lua_rawgeti(L, LUA_REGISTRYINDEX, c->app->app);
-    anchor(L, c);
-    lua_pushstring(L, c->request->method);
-    lua_pushstring(L, c->request->target);
+    lua_pushinteger(L, c->exchange);
+    push_text(L, c->request->method);
+    push_text(L, c->request->target);
     lua_callk(L, 4, 3, (lua_KContext)c, answered);
     return answered(L, LUA_OK, (lua_KContext)c);
 }
@@ -147,10 +134,7 @@ static int dispatch_failed(lua_State *L)
     struct call *c = lua_touserdata(L, 1);
     lua_rawgeti(L, LUA_REGISTRYINDEX, c->app->failed);
     lua_rawgeti(L, LUA_REGISTRYINDEX, c->app->app);
-    if (lua_rawgetp(L, LUA_REGISTRYINDEX, L) == LUA_TNIL) { /* it failed before it had one */
-        lua_pop(L, 1);
-        anchor(L, c);
-    }
+    lua_pushinteger(L, c->exchange);
     lua_pushvalue(L, 2);
     lua_call(L, 3, 4);
     if (lua_toboolean(L, -1))
@@ -158,18 +142,19 @@ static int dispatch_failed(lua_State *L)
     lua_pop(L, 1);
     if (c->request->progress == GN_UNANSWERED)
         respond(L, c->request);
-    release(L, c);
     return 0;
 }
 
 void gn_app_handle(struct gn_app *a, struct gn_request *r)
 {
-    struct call c = {.app = a, .request = r};
-    int failed = gn_vm_call(&a->vm, dispatch, &c, dispatch_failed);
-    if (failed == -ENOMEM)
-        gn_respond_error(r, 503, "Out of memory.");
+    struct call c = {.app = a, .request = r, .exchange = gn_exchange_begin(&a->exchanges, r)};
+    int failed = c.exchange < 0 ? -ENOMEM : gn_vm_call(&a->vm, dispatch, &c, dispatch_failed);
+    if (c.exchange > 0)
+        gn_exchange_end(&a->exchanges, c.exchange);
     if (r->progress == GN_UNANSWERED)
-        gn_respond_error(r, 500, NULL);
+        gn_respond_error(r, failed == -ENOMEM ? 503 : 500, NULL);
     if (r->progress == GN_STREAMING)
         r->keep = false; /* cut short: the missing end tells the client */
+    if (r->wire->ended)
+        gn_log(GN_DEBUG, "%s %s: the client went away", r->method, r->target);
 }

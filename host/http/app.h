@@ -3,10 +3,11 @@
 #define GN_APP_H
 
 #include "../vm/vm.h"
-#include "request.h"
+#include "exchange.h"
 
 struct gn_app {
     struct gn_vm vm;
+    struct gn_exchanges exchanges;
     int app, dispatch, failed; /* in the registry: the object, and two of its methods */
     char error[512];           /* why the scripts could not be loaded */
 };

@@ -4,26 +4,91 @@
 #include <lauxlib.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
-static const char class[] = "genet.exchange";
+/* ---- numbers: the serial of a slot above, its index below ---- */
 
-struct gn_exchange *gn_exchange_push(lua_State *L, struct gn_request *r)
+enum { INDEX_BITS = 24, FIRST_ROOM = 64 };
+static const uint32_t NO_SLOT = UINT32_MAX;
+
+void gn_exchanges_init(struct gn_exchanges *xs)
 {
-    struct gn_exchange *x = lua_newuserdatauv(L, sizeof *x, 0);
-    x->request = r;
-    luaL_setmetatable(L, class);
-    return x;
+    *xs = (struct gn_exchanges){.first_free = NO_SLOT};
 }
+
+void gn_exchanges_term(struct gn_exchanges *xs)
+{
+    free(xs->slots);
+    gn_exchanges_init(xs);
+}
+
+static int grow(struct gn_exchanges *xs)
+{
+    uint32_t room = xs->room ? 2 * xs->room : FIRST_ROOM;
+    if (room > 1u << INDEX_BITS)
+        return -ENOMEM;
+    struct gn_exchange_slot *slots = realloc(xs->slots, room * sizeof *slots);
+    if (!slots)
+        return -ENOMEM;
+    xs->slots = slots;
+    xs->room = room;
+    return 0;
+}
+
+/* Index of a free slot; NO_SLOT when out of memory. */
+static uint32_t take_slot(struct gn_exchanges *xs)
+{
+    uint32_t i = xs->first_free;
+    if (i != NO_SLOT) {
+        xs->first_free = xs->slots[i].next_free;
+        return i;
+    }
+    if (xs->count == xs->room && grow(xs) < 0)
+        return NO_SLOT;
+    xs->slots[xs->count].serial = 0;
+    return xs->count++;
+}
+
+lua_Integer gn_exchange_begin(struct gn_exchanges *xs, struct gn_request *r)
+{
+    uint32_t i = take_slot(xs);
+    if (i == NO_SLOT)
+        return -ENOMEM;
+    struct gn_exchange_slot *slot = &xs->slots[i];
+    slot->request = r;
+    return (lua_Integer)(++slot->serial << INDEX_BITS | i);
+}
+
+/* The slot of a number; NULL when its request has ended, or it never was one. */
+static struct gn_exchange_slot *find(const struct gn_exchanges *xs, lua_Integer number)
+{
+    uint32_t i = (uint32_t)number & ((1u << INDEX_BITS) - 1);
+    if (number < 0 || i >= xs->count)
+        return NULL;
+    struct gn_exchange_slot *slot = &xs->slots[i];
+    bool current = slot->request && slot->serial == (uint64_t)number >> INDEX_BITS;
+    return current ? slot : NULL;
+}
+
+void gn_exchange_end(struct gn_exchanges *xs, lua_Integer number)
+{
+    struct gn_exchange_slot *slot = find(xs, number);
+    slot->request = NULL;
+    slot->next_free = xs->first_free;
+    xs->first_free = (uint32_t)(slot - xs->slots);
+}
+
+/* ---- arguments and results ---- */
 
 static struct gn_request *check(lua_State *L)
 {
-    struct gn_exchange *x = luaL_checkudata(L, 1, class);
-    if (!x->request)
-        luaL_error(L, "request has ended");
-    return x->request;
+    struct gn_exchanges *xs = lua_touserdata(L, lua_upvalueindex(1));
+    struct gn_exchange_slot *slot = find(xs, luaL_checkinteger(L, 1));
+    if (!slot)
+        luaL_error(L, "the request has ended");
+    return slot->request;
 }
 
 /* nil and why: for failures of the world. */
@@ -52,14 +117,14 @@ static int done(lua_State *L, int error)
 
 /* ---- the request ---- */
 
-/* x:header(name) -> value | nil */
+/* exchange.header(x, name) -> value | nil */
 static int x_header(lua_State *L)
 {
     lua_pushstring(L, gn_request_header(check(L), luaL_checkstring(L, 2)));
     return 1;
 }
 
-/* x:headers() -> {name, value, name, value ...} */
+/* exchange.headers(x) -> {name, value, name, value ...} */
 static int x_headers(lua_State *L)
 {
     const struct gn_request *r = check(L);
@@ -73,21 +138,21 @@ static int x_headers(lua_State *L)
     return 1;
 }
 
-/* x:query() -> string | nil */
+/* exchange.query(x) -> string | nil */
 static int x_query(lua_State *L)
 {
     lua_pushstring(L, check(L)->query);
     return 1;
 }
 
-/* x:version() -> "1.1" | "1.0" */
+/* exchange.version(x) -> "1.1" | "1.0" */
 static int x_version(lua_State *L)
 {
     lua_pushstring(L, check(L)->version);
     return 1;
 }
 
-/* x:remote_addr() -> address, port */
+/* exchange.remote_addr(x) -> address, port */
 static int x_remote_addr(lua_State *L)
 {
     char address[128];
@@ -97,7 +162,7 @@ static int x_remote_addr(lua_State *L)
     return 2;
 }
 
-/* x:id() -> a string that no other request has, nor likely one of another run */
+/* exchange.id(x) -> a string that no other request has, nor likely one of another run */
 static int x_id(lua_State *L)
 {
     static atomic_uint_fast64_t start, count;
@@ -112,7 +177,7 @@ static int x_id(lua_State *L)
 
 /* ---- the body ---- */
 
-/* x:read(n) -> 1 to n bytes | nil at the end | nil, error. Waits. */
+/* exchange.read(x, n) -> 1 to n bytes | nil at the end | nil, error. Waits. */
 static int x_read(lua_State *L)
 {
     struct gn_request *r = check(L);
@@ -129,7 +194,7 @@ static int x_read(lua_State *L)
     return 1;
 }
 
-/* x:body() -> the whole body | nil, error. Waits. */
+/* exchange.body(x) -> the whole body | nil, error. Waits. */
 static int x_body(lua_State *L)
 {
     struct gn_request *r = check(L);
@@ -146,7 +211,7 @@ static int x_body(lua_State *L)
 
 /* ---- the answer in pieces ---- */
 
-/* x:start(status, head): waits for a slow peer */
+/* exchange.start(x, status, head): waits for a slow peer */
 static int x_start(lua_State *L)
 {
     struct gn_request *r = check(L);
@@ -165,7 +230,7 @@ static int x_started(lua_State *L)
     return 1;
 }
 
-/* x:write(data) -> true | nil, error. Waits for a slow peer. */
+/* exchange.write(x, data) -> true | nil, error. Waits for a slow peer. */
 static int x_write(lua_State *L)
 {
     struct gn_request *r = check(L);
@@ -177,14 +242,14 @@ static int x_write(lua_State *L)
     return done(L, gn_respond_write(r, data, n));
 }
 
-/* x:finish() -> true | nil, error */
+/* exchange.finish(x) -> true | nil, error */
 static int x_finish(lua_State *L)
 {
     struct gn_request *r = check(L);
     return done(L, r->progress == GN_STREAMING ? gn_respond_finish(r) : 0);
 }
 
-static const luaL_Reg methods[] = {
+static const luaL_Reg functions[] = {
     {"header", x_header},
     {"headers", x_headers},
     {"query", x_query},
@@ -200,10 +265,19 @@ static const luaL_Reg methods[] = {
     {NULL, NULL},
 };
 
-void gn_exchange_open(lua_State *L)
+static int open_module(lua_State *L)
 {
-    luaL_newmetatable(L, class);
-    luaL_newlib(L, methods);
-    lua_setfield(L, -2, "__index");
+    luaL_newlibtable(L, functions);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    luaL_setfuncs(L, functions, 1);
+    return 1;
+}
+
+void gn_exchanges_register(lua_State *L, struct gn_exchanges *xs)
+{
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+    lua_pushlightuserdata(L, xs);
+    lua_pushcclosure(L, open_module, 1);
+    lua_setfield(L, -2, "genet.exchange");
     lua_pop(L, 1);
 }

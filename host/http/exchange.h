@@ -1,20 +1,37 @@
-/* The exchange: a request and its answer as a Lua object, for the framework. */
+/* Exchanges: the requests in progress on one Lua state, as numbers that Lua may keep.
+ *
+ * A number is like a file descriptor, but never given twice: used after its request has ended, by a
+ * script that kept it, it raises an error. Making one allocates nothing. The Lua module
+ * `genet.exchange` has the operations. */
 #ifndef GN_EXCHANGE_H
 #define GN_EXCHANGE_H
 
 #include "request.h"
 
 #include <lua.h>
+#include <stdint.h>
 
-struct gn_exchange {
-    struct gn_request *request; /* NULL once the request has ended: every method raises then */
+struct gn_exchange_slot {
+    struct gn_request *request; /* NULL while free */
+    uint64_t serial;            /* of the latest exchange here */
+    uint32_t next_free;
 };
 
-/* Pushes an exchange. Whoever ends the request must set `request` to NULL, since Lua may keep the
- * object. May raise for lack of memory. */
-struct gn_exchange *gn_exchange_push(lua_State *, struct gn_request *);
+struct gn_exchanges {
+    struct gn_exchange_slot *slots;
+    uint32_t count, room, first_free;
+};
 
-/* Makes the class; once for each state. May raise. */
-void gn_exchange_open(lua_State *);
+void gn_exchanges_init(struct gn_exchanges *);
+void gn_exchanges_term(struct gn_exchanges *);
+
+/* Gives a request a number; borrows it until gn_exchange_end(). Returns it (positive) or -ENOMEM. */
+lua_Integer gn_exchange_begin(struct gn_exchanges *, struct gn_request *);
+
+/* From now on using the number raises "the request has ended". */
+void gn_exchange_end(struct gn_exchanges *, lua_Integer);
+
+/* Makes `genet.exchange` known to require() in a state, which borrows the exchanges. May raise. */
+void gn_exchanges_register(lua_State *, struct gn_exchanges *);
 
 #endif

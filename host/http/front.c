@@ -14,15 +14,6 @@ enum {
 
 /* ---- requests ---- */
 
-/* civetweb keeps the connection when the client asked for it or, in 1.1, did not object. */
-static bool wants_keep_alive(const struct mg_connection *c, const struct mg_request_info *info)
-{
-    const char *wish = mg_get_header(c, "Connection");
-    if (!wish)
-        return strcmp(info->http_version, "1.1") == 0;
-    return strcasestr(wish, "keep-alive") != NULL;
-}
-
 static ssize_t read_body(struct gn_request *r, void *buf, size_t n)
 {
     if (r->content_length > 0 && n > (size_t)(r->content_length - r->received))
@@ -35,10 +26,19 @@ static ssize_t read_body(struct gn_request *r, void *buf, size_t n)
     return got;
 }
 
+/* What two headers say of the connection. civetweb keeps it when the client asked for that or, in 1.1,
+ * did not object. */
+static void note(struct gn_request *r, const struct mg_header *h)
+{
+    if (strcasecmp(h->name, "Connection") == 0)
+        r->keep = strcasestr(h->value, "keep-alive") != NULL;
+    else if (strcasecmp(h->name, "Transfer-Encoding") == 0)
+        r->chunked = strcasecmp(h->value, "identity") != 0;
+}
+
 static void parse(struct gn_request *r, struct mg_connection *c, const struct gn_front *f)
 {
     const struct mg_request_info *info = mg_get_request_info(c);
-    const char *encoding = mg_get_header(c, "Transfer-Encoding");
     r->front = c;
     r->read = read_body;
     r->wire = gn_wire_self();
@@ -46,18 +46,20 @@ static void parse(struct gn_request *r, struct mg_connection *c, const struct gn
     r->target = info->local_uri_raw;
     r->query = info->query_string;
     r->version = info->http_version;
-    r->header_count = info->num_headers;
-    for (int i = 0; i < info->num_headers; i++)
-        r->headers[i] = (struct gn_header){info->http_headers[i].name, info->http_headers[i].value};
-    r->chunked = encoding && strcasecmp(encoding, "identity") != 0;
-    r->content_length = r->chunked ? -1 : info->content_length;
     r->max_body = f->max_body;
-    r->keep = wants_keep_alive(c, info);
+    r->chunked = r->continued = false;
+    r->keep = r->version[2] == '1';
+    r->header_count = info->num_headers;
+    for (int i = 0; i < info->num_headers; i++) {
+        r->headers[i] = (struct gn_header){info->http_headers[i].name, info->http_headers[i].value};
+        if ((*info->http_headers[i].name | 32) == 'c' || (*info->http_headers[i].name | 32) == 't')
+            note(r, &info->http_headers[i]);
+    }
+    r->content_length = r->chunked ? -1 : info->content_length;
     r->body_done = !r->chunked && r->content_length <= 0;
-    r->progress = GN_UNANSWERED;
     r->received = 0;
+    r->progress = GN_UNANSWERED;
     r->status = 0;
-    r->continued = false;
 }
 
 /* Lets civetweb close where it would otherwise read on: it throws away what is left of a body, however
@@ -91,8 +93,7 @@ static int on_error(struct mg_connection *c, int status, const char *why)
 {
     struct gn_request r = {.wire = gn_wire_self(), .method = "", .version = "1.1"};
     (void)c;
-    if (status == 413)
-        status = 431; /* civetweb means the head */
+    status = status == 413 ? 431 : status == 411 ? 400 : status; /* it means the head; a bad length */
     r.wire->lingers = true;
     gn_respond_error(&r, status, why);
     gn_log(GN_DEBUG, "refused a request: %d %s", status, why);
@@ -122,6 +123,8 @@ static struct mg_context *start(struct gn_front *f, int connections)
         "max_request_size", head,
         "enable_keep_alive", "yes",
         "listen_backlog", "65535",
+        "request_timeout_ms", "-1", /* none: the wire keeps the time */
+        "keep_alive_timeout_ms", "-1",
         "connection_queue", "64",
         "decode_url", "no",
         NULL};

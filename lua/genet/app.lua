@@ -2,6 +2,7 @@
 -- @module genet.app
 
 local Request = require "genet.request"
+local exchange = require "genet.exchange"
 local response = require "genet.response"
 local router = require "genet.router"
 local url = require "genet.url"
@@ -97,6 +98,7 @@ local function new_route(place, verb, rule, options, handler)
   }
 end
 
+-- Adds a finished route.
 function App:add(route)
   if self.frozen then error("routes are defined while the scripts load, not later", 0) end
   self.router:add(route)
@@ -110,6 +112,7 @@ local function located(place, fn, ...)
 end
 
 local function define(self, ...)
+  if not app.is(self) then error("an app was expected: write app:get, not app.get", 0) end
   self:add(new_route(...))
 end
 
@@ -209,9 +212,9 @@ end
 -- Requests ------------------------------------------------------------------------------------
 
 -- The answer to a request that no route takes; `detail` is what the router says of it.
-local function refuse(exchange, code, detail)
+local function refuse(x, code, detail)
   if code == 308 then
-    local query = exchange:query()
+    local query = exchange.query(x)
     local location = query and detail .. "?" .. query or detail
     return response.plain(308, nil, {Location = url.encode_reference(location)})
   end
@@ -219,45 +222,43 @@ local function refuse(exchange, code, detail)
   return response.plain(code, nil, detail and {Allow = detail})
 end
 
+-- The usual answer, a page, without detours. The host itself refuses one that comes after a start.
+local function finish(req, body, code, headers)
+  if code == nil and headers == nil and type(body) == "string" then return 200, HTML, body end
+  return answer(req, body, code, headers)
+end
+
 --- Answers a request; the host calls it on the request's own thread. Waits when its handler does.
 -- What the handler raises goes through.
--- @tparam userdata exchange
+-- @tparam integer x the number of the exchange
 -- @tparam string method
 -- @tparam string path as it came, percent-encoded
 -- @treturn[1] integer the status
 -- @treturn[1] string the head
 -- @treturn[1] string the body
 -- @treturn[2] nil when the answer has been written
--- @usage local status, head, body = app:dispatch(exchange, "GET", "/hello")
-function App:dispatch(exchange, method, path)
+-- @usage local status, head, body = app:dispatch(x, "GET", "/hello")
+function App:dispatch(x, method, path)
   local entry = self.exact[path]
   local route, values = entry and entry[method], nil
   if not route then
     route, values, path = self.router:match(method, path)
-    if not route then return refuse(exchange, values, path) end
+    if not route then return refuse(x, values, path) end
   end
   local req = setmetatable({
-    _exchange = exchange,
-    _started = false,
-    _values = values,
+    _exchange = x,
     method = method,
     path = path,
     route = route,
   }, Request)
-  local body, code, headers
-  if values then
-    body, code, headers = route.handler(req, unpack(values, 1, #route.names))
-  else
-    body, code, headers = route.handler(req)
-  end
-  if type(body) == "string" and code == nil and headers == nil and not req._started then
-    return 200, HTML, body
-  end
-  return answer(req, body, code, headers)
+  if not values then return finish(req, route.handler(req)) end
+  req._values = values
+  return finish(req, route.handler(req, unpack(values, 1, #route.names)))
 end
 
 --- The answer to what a handler raised. The host calls it.
--- @tparam userdata exchange
+-- @function App:failed
+-- @tparam integer x the number of the exchange
 -- @param err the error value
 -- @treturn[1] integer the status
 -- @treturn[1] string the head
@@ -267,10 +268,10 @@ end
 -- @treturn[2] nil
 -- @treturn[2] nil
 -- @treturn[2] boolean
--- @usage local status, head, body, logged = app:failed(exchange, err)
-function App.failed(_, exchange, err)
+-- @usage local status, head, body, logged = app:failed(x, err)
+function App.failed(_, x, err)
   local code, head, body, logged = response.failure(err)
-  if exchange:started() then return nil, nil, nil, logged end
+  if exchange.started(x) then return nil, nil, nil, logged end
   return code, head, body, logged
 end
 

@@ -6,6 +6,8 @@
 --
 -- @module genet.fields
 
+local exchange = require "genet.exchange"
+
 local fields = {}
 
 local methods = {}
@@ -51,7 +53,7 @@ end
 -- @treturn {string,...}
 -- @usage req.headers:getlist("accept") --> {"text/html", "text/plain"}
 function header_methods:getlist(name)
-  local flat, values = getmetatable(self).exchange:headers(), {}
+  local flat, values = exchange.headers(getmetatable(self).x), {}
   name = header_name(name):lower()
   for at = 1, #flat, 2 do
     if flat[at]:lower() == name then values[#values + 1] = flat[at + 1] end
@@ -61,11 +63,11 @@ end
 
 local function read_header(self, name)
   if type(name) ~= "string" then return nil end
-  return header_methods[name] or getmetatable(self).exchange:header(header_name(name))
+  return header_methods[name] or exchange.header(getmetatable(self).x, header_name(name))
 end
 
 local function each_header(self)
-  local flat, at = getmetatable(self).exchange:headers(), -1
+  local flat, at = exchange.headers(getmetatable(self).x), -1
   return function()
     at = at + 2
     return flat[at], flat[at + 1]
@@ -77,15 +79,15 @@ local function refuse()
 end
 
 --- The headers of a request: read in any case, with `_` for `-`; `pairs` gives every line.
--- @tparam userdata exchange
+-- @tparam integer x the number of the exchange
 -- @treturn table
 -- @usage req.headers.user_agent, req.headers["Content-Type"]
-function fields.headers(exchange)
+function fields.headers(x)
   return setmetatable({}, {
     __index = read_header,
     __newindex = refuse,
     __pairs = each_header,
-    exchange = exchange,
+    x = x,
   })
 end
 

@@ -43,6 +43,24 @@ function http_error.fault(message, detail)
   return err
 end
 
+-- What the exchange says when it cannot read or write, and what becomes of it.
+local REASONS = {
+  ["too large"] = {413, "the body is over the limit"},
+  timeout = {408, "the body did not arrive in time"},
+  closed = {400, "the client closed the connection"},
+  cancelled = {503, "the request was cancelled"},
+}
+
+--- Raises the error for what an exchange could not do.
+-- @tparam string reason `too large`, `timeout`, `closed` or `cancelled`
+-- @raise always
+-- @usage local body, reason = exchange.body(x)
+-- if not body then http_error.raise(reason) end
+function http_error.raise(reason)
+  local known = REASONS[reason] or {400, reason}
+  error(http_error.new(known[1], known[2]), 0)
+end
+
 --- Whether an error value is one of these objects.
 -- @param err any error value
 -- @treturn boolean

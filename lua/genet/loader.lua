@@ -38,6 +38,13 @@ local function load_script(root, file)
   end
 end
 
+--- Lets a script `require` what lies beside it.
+-- @tparam string file
+-- @usage loader.search_beside("jobs/nightly.lua")
+function loader.search_beside(file)
+  search_in(file:match("^(.*)/[^/]*$") or ".")
+end
+
 --- Loads a script, or every `*.lua` in a directory in the order of their names, into one app.
 -- Raises when a script cannot be read, fails, returns something else than an app or a function
 -- that takes one, or defines a route twice. Waits when a script does.
@@ -53,7 +60,7 @@ function loader.load(path)
     search_in(path)
     for _, file in ipairs(scripts_in(path)) do load_script(root, file) end
   else
-    search_in(path:match("^(.*)/[^/]*$") or ".")
+    loader.search_beside(path)
     load_script(root, path)
   end
   root:freeze()

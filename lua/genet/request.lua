@@ -7,6 +7,7 @@
 -- for the body.
 -- @module genet.request
 
+local exchange = require "genet.exchange"
 local fields = require "genet.fields"
 local http_error = require "genet.http_error"
 local json = require "genet.json"
@@ -16,18 +17,6 @@ local url = require "genet.url"
 
 local methods = {}
 local lazy = {}
-
--- What the exchange says of a body it cannot give, and what the client is told.
-local BODY_ERRORS = {
-  ["too large"] = {413, "the body is over the limit"},
-  timeout = {408, "the body did not arrive in time"},
-  closed = {400, "the client closed the connection"},
-}
-
-local function raise(reason)
-  local known = BODY_ERRORS[reason] or {400, reason}
-  error(http_error.new(known[1], known[2]), 0)
-end
 
 -- The body ------------------------------------------------------------------------------------
 
@@ -40,8 +29,8 @@ function methods:body()
   local body = self._body
   if not body then
     local reason
-    body, reason = self._exchange:body()
-    if not body then raise(reason) end
+    body, reason = exchange.body(self._exchange)
+    if not body then http_error.raise(reason) end
     self._body = body
   end
   return body
@@ -55,8 +44,8 @@ end
 -- @treturn[2] nil at the end of the body
 -- @usage for piece in function() return req:read(4096) end do file:write(piece) end
 function methods:read(n)
-  local piece, reason = self._exchange:read(n or 65536)
-  if reason then raise(reason) end
+  local piece, reason = exchange.read(self._exchange, n or 65536)
+  if reason then http_error.raise(reason) end
   return piece
 end
 
@@ -93,7 +82,7 @@ end
 -- @tparam ?table headers
 -- @usage req:start(200, {["Content-Type"] = "text/plain"})
 function methods:start(code, headers)
-  if self._started then error("the answer has been started already", 2) end
+  if exchange.started(self._exchange) then error("the answer has been started already", 2) end
   response.begin(self, status.check(code or 200), response.head(response.HTML, headers))
 end
 
@@ -107,10 +96,9 @@ function methods:write(data)
   if kind ~= "string" and kind ~= "number" then
     error(("a string was expected to write, not a %s"):format(kind), 2)
   end
-  if not self._started then self:start() end
-  if self._silent or data == "" then return end
-  local ok, reason = self._exchange:write(data)
-  if not ok then raise(reason) end
+  if not exchange.started(self._exchange) then self:start() end
+  local ok, reason = exchange.write(self._exchange, data)
+  if not ok then http_error.raise(reason) end
 end
 
 -- Fields ------------------------------------------------------------------------------------
@@ -122,7 +110,7 @@ function lazy:params()
 end
 
 function lazy:query()
-  return self._exchange:query() or ""
+  return exchange.query(self._exchange) or ""
 end
 
 function lazy:args()
@@ -139,19 +127,19 @@ function lazy:form()
 end
 
 function lazy:remote_addr()
-  return (self._exchange:remote_addr())
+  return (exchange.remote_addr(self._exchange))
 end
 
 function lazy:remote_port()
-  return (select(2, self._exchange:remote_addr()))
+  return (select(2, exchange.remote_addr(self._exchange)))
 end
 
 function lazy:id()
-  return self._exchange:id()
+  return exchange.id(self._exchange)
 end
 
 function lazy:host()
-  return self._exchange:header("Host") or ""
+  return exchange.header(self._exchange, "Host") or ""
 end
 
 function lazy.scheme()

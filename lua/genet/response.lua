@@ -10,6 +10,7 @@
 --
 -- @module genet.response
 
+local exchange = require "genet.exchange"
 local http_error = require "genet.http_error"
 local json = require "genet.json"
 local status = require "genet.status"
@@ -176,22 +177,22 @@ local function explain(req, problem)
 end
 
 --- Begins an answer that is written piece by piece. To HEAD and for 204 and 304 it has no body:
--- what is written is dropped.
+-- the host drops what is written. Waits.
 -- @tparam Request req
 -- @tparam integer code
 -- @tparam string head
 -- @usage response.begin(req, 200, response.HTML)
 function response.begin(req, code, head)
-  req._silent = req.method == "HEAD" or code == 204 or code == 304
-  req._exchange:start(code, head, req._silent)
-  req._started = true
+  local ok, reason = exchange.start(req._exchange, code, head)
+  if not ok then http_error.raise(reason) end
 end
 
 -- Waits.
 local function stream(req, code, head, producer)
   response.begin(req, code, head)
-  if not req._silent then producer(function(data) req:write(data) end) end
-  req._exchange:finish()
+  local silent = req.method == "HEAD" or code == 204 or code == 304
+  if not silent then producer(function(data) req:write(data) end) end
+  exchange.finish(req._exchange)
   return nil
 end
 
@@ -206,9 +207,9 @@ end
 -- @treturn[2] nil when the answer has been written
 -- @usage return response.answer(req, route.handler(req))
 function response.answer(req, body, code, headers)
-  if req._started then
+  if exchange.started(req._exchange) then
     if body ~= nil then error(explain(req, "the handler wrote a body and returned one"), 0) end
-    req._exchange:finish()
+    exchange.finish(req._exchange)
     return nil
   end
   local ok, final, head, content = pcall(normalise, body, code, headers)

@@ -38,7 +38,6 @@ end
 
 -- More fixed text first, then the narrower converter, then the earlier definition.
 local function goes_before(a, b)
-  if a.rest ~= b.rest then return b.rest end
   if a.static ~= b.static then return a.static > b.static end
   if a.weight ~= b.weight then return a.weight < b.weight end
   return a.order < b.order

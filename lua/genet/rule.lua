@@ -72,7 +72,7 @@ local function new_part(pieces)
     if type(piece) == "string" then
       part.shape = part.shape .. piece
       part.pattern = part.pattern .. escape(piece)
-      part.static = part.static + #piece
+      part.static = part.static + (piece == "/" and 0 or #piece)
     else
       part.shape = part.shape .. piece.shape
       part.pattern = part.pattern .. "(" .. piece.converter.pattern .. ")"

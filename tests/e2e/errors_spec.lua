@@ -33,6 +33,11 @@ app:get("/streams-then-raises", function()
   end
 end)
 
+app:get("/writes-and-returns", function(req)
+  req:write("first")
+  return "second"
+end)
+
 app:get("/fine", function() return "fine" end)
 
 return app
@@ -102,6 +107,19 @@ describe("a handler that raises", function()
     assert.equal("first", client:read_chunk())
     assert.is_nil(client:read_all():find("0\r\n\r\n", 1, true))
     server:wait_for_log("in mid-stream")
+  end)
+end)
+
+describe("a handler that writes an answer and returns one", function()
+  it("has the answer cut short, and the log says why", function()
+    local server = support.serve{script = script}
+    finally(function() server:stop() end)
+    local client = server:ask("/writes-and-returns")
+    assert.equal(200, client:read_head().status)
+    assert.equal("first", client:read_chunk())
+    assert.equal("", client:read_all())
+    server:wait_for_log("returned an answer after it had begun to write one")
+    client:close()
   end)
 end)
 

@@ -18,7 +18,7 @@ describe("a connection", function()
     {"one word", "GARBAGE\r\n\r\n"},
     {"no target", "GET\r\n\r\n"},
     {"no version", "GET /\r\n\r\n"},
-    {"a version that is none", "GET / HTTP/x.y\r\n\r\n"},
+    {"a version that is none", "GET / HTTP/x.y\r\n\r\n", 505},
     {"a protocol that is another", "GET / SPDY/1.1\r\nHost: a\r\n\r\n"},
     {"bytes that are no text", "\1\2\3\255\254\r\n\r\n"},
     {"the start of a TLS conversation", "\22\3\1\2\0\1\0\1\252\3\3\r\n\r\n"},

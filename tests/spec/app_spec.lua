@@ -23,6 +23,7 @@ describe("genet.app", function()
     site:get("/caf\xC3\xA9", function(req) return req.path end)
     site:post("/item", function() return {id = 1}, 201 end)
     site:get("/gone", function() return 410 end)
+    site:get("/made", function() return "made", 201 end)
     site:get("/tagged", function() return "x", nil, {["X-A"] = "1"} end)
     for request, expected in pairs{
       ["GET /hello"] = {200, HTML, "hello test"},
@@ -30,6 +31,7 @@ describe("genet.app", function()
       ["GET /hello/b%20b"] = {200, HTML, "hello b b"},
       ["GET /caf%C3%A9"] = {200, HTML, "/caf\xC3\xA9"},
       ["POST /item"] = {201, "Content-Type: application/json\r\n", '{"id":1}'},
+      ["GET /made"] = {201, HTML, "made"},
       ["GET /gone"] = {410, TEXT, "410 Gone\n"},
       ["GET /tagged"] = {200, HTML .. "X-A: 1\r\n", "x"},
     } do
@@ -119,6 +121,13 @@ describe("genet.app", function()
     assert.is_true(x.finished)
   end)
 
+  it("refuses a body from a handler that has written one", function()
+    local site = app.new()
+    site:get("/x", function(req) req:write("a") return {"b"} end)
+    assert.matches("the handler wrote a body and returned one",
+      tostring(support.raised(dispatch, site, "GET /x")), 1, true)
+  end)
+
   it("turns errors into answers", function()
     local site = app.new()
     local aborted = support.raised(genet.abort, 403, "members only")
@@ -130,7 +139,7 @@ describe("genet.app", function()
 
   it("has no answer left to give once one was begun", function()
     local x = support.exchange()
-    x:start(200, "", false)
+    require("genet.exchange").start(x, 200, "")
     local status, _, _, logged = app.new():failed(x, "app.lua:3: oops")
     assert.is_nil(status)
     assert.is_true(logged)
@@ -161,6 +170,10 @@ describe("genet.app", function()
         assert.is_false(ok)
         assert.equal(place .. ": " .. case[3], problem)
       end
+    end)
+
+    it("a dot instead of a colon", function()
+      assert.error_matches(function() app.new().get("/x", fn) end, "write app:get, not app.get")
     end)
 
     it("a second route of the same shape, naming both places", function()

@@ -1,5 +1,5 @@
-local fields = require "genet.fields"
 local support = require "support"
+local fields = require "genet.fields"
 
 describe("genet.fields", function()
   describe("of a query string or a form", function()

@@ -29,7 +29,7 @@ describe("genet.loader", function()
     end)
   end)
 
-  it("loads the scripts of a directory in the order of their names", function()
+  it("loads the scripts of a directory", function()
     support.with_files({
       ["b.lua"] = route "b",
       ["a.lua"] = "return function(app) app:get('/a', function() return 'a' end) end",
@@ -40,7 +40,18 @@ describe("genet.loader", function()
       local site = loader.load(dir .. "/")
       assert.equal("a", get(site, "/a"))
       assert.equal("b", get(site, "/b"))
-      assert.same({"/a", "/b"}, {site.routes[1].rule, site.routes[2].rule})
+      assert.equal(2, #site.routes)
+    end)
+  end)
+
+  it("loads them in the order of their names", function()
+    local files, names = {}, {"k", "c", "z", "a", "q", "f", "t", "m"}
+    for _, name in ipairs(names) do files[name .. ".lua"] = route(name) end
+    support.with_files(files, function(dir)
+      table.sort(names)
+      for at, loaded in ipairs(loader.load(dir).routes) do
+        assert.equal("/" .. names[at], loaded.rule)
+      end
     end)
   end)
 
@@ -52,10 +63,20 @@ describe("genet.loader", function()
       ]],
       ["shared/words.lua"] = "return {hello = 'hello'}",
     }, function(dir)
-      assert.equal("hello", get(loader.load(dir), "/x"))
-      package.loaded["shared.words"] = nil
-      assert.equal("hello", get(loader.load(dir .. "/main.lua"), "/x"))
+      for _, given in ipairs{dir, dir .. "/main.lua"} do
+        package.path, package.loaded["shared.words"] = path, nil
+        assert.equal("hello", get(loader.load(given), "/x"))
+      end
     end)
+  end)
+
+  it("lets any file require what lies beside it", function()
+    support.with_files({["shared/words.lua"] = "return 'hello'"}, function(dir)
+      loader.search_beside(dir .. "/job.lua")
+      assert.equal("hello", require "shared.words")
+    end)
+    loader.search_beside("job.lua")
+    assert.matches("^%./%?%.lua;", package.path)
   end)
 
   it("loads an empty directory as an app without routes", function()

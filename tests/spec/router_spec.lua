@@ -94,7 +94,7 @@ describe("genet.router", function()
   it("tries fixed text first and the widest converter last, whatever the order", function()
     local rules = {
       "/<path:p>", "/<s>", "/<float:f>", "/<int:i>", "/<uuid:u>", "/<any(x,y):a>", "/fixed",
-      "/<s>-end", "/<string(length=3):t>",
+      "/<s>-end", "/<string(length=3):t>", "/doc-<path:d>", "/<path:p>/<x>/edit", "/<s>/<int:i>",
     }
     local cases = {
       {"/fixed", "/fixed"},
@@ -104,6 +104,9 @@ describe("genet.router", function()
       {"/abc", "/<string(length=3):t> t=abc"},
       {"/a-end", "/<s>-end s=a"},
       {"/other", "/<s> s=other"},
+      {"/doc-a", "/doc-<path:d> d=a"},
+      {"/a/b/edit", "/<path:p>/<x>/edit p=a x=b"},
+      {"/a/1", "/<s>/<int:i> s=a i=1"},
       {"/a/b", "/<path:p> p=a/b"},
     }
     check(router_with(table.unpack(rules)), cases)

@@ -1,4 +1,4 @@
---- What the specs use instead of the C host: a `genet.core` and exchanges made of tables.
+--- What the specs use instead of the C host: a `genet.core` and a `genet.exchange`.
 
 local support = {}
 
@@ -25,15 +25,16 @@ end
 support.core = core
 package.preload["genet.core"] = function() return core end
 
+-- The host knows exchanges by number; here each is a table that its functions are given.
 local Exchange = {}
-Exchange.__index = Exchange
+
+package.preload["genet.exchange"] = function() return Exchange end
 
 --- An exchange.
 -- @tparam ?table given `headers` (flat), `query`, `body` or `body_error`, `pieces`, `gone` (writes
---   fail after so many)
+--   fail after so many, or "at once" the start does)
 function support.exchange(given)
-  given = given or {}
-  return setmetatable({given = given, written = {}, pieces_read = 0}, Exchange)
+  return {given = given or {}, written = {}, pieces_read = 0}
 end
 
 function Exchange:header(name)
@@ -76,9 +77,11 @@ function Exchange:read(n)
   return piece and piece:sub(1, n)
 end
 
-function Exchange:start(status, head, bodyless)
+function Exchange:start(status, head)
   assert(not self.begun, "started twice")
-  self.begun = {status = status, head = head, bodyless = bodyless}
+  if self.given.gone == "at once" then return nil, "closed" end
+  self.begun = {status = status, head = head}
+  return true
 end
 
 function Exchange:started()
@@ -96,6 +99,7 @@ function Exchange:finish()
   assert(self.begun, "finished before start")
   assert(not self.finished, "finished twice")
   self.finished = true
+  return true
 end
 
 --- The error value that a function raises; fails when it raises none.

@@ -1,7 +1,8 @@
 #include "script.h"
 
-#include "../sched/offload.h"
-#include "vm.h"
+#include "http/exchange.h"
+#include "sched/offload.h"
+#include "vm/vm.h"
 
 #include <lauxlib.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@ struct script {
     const char *file;
     char *const *args;
     struct gn_vm vm;
+    struct gn_exchanges exchanges; /* none: a plain script may define an app, but nobody asks it */
     int status;
 };
 
@@ -33,13 +35,34 @@ static int push_args(lua_State *L, const struct script *s)
     return n;
 }
 
+/* Where a script that has yielded goes on. */
+static int ended(lua_State *L, int status, lua_KContext context)
+{
+    (void)L, (void)status, (void)context;
+    return 0;
+}
+
+/* Lets the script require what lies beside it, as a route script may. */
+static void search_beside(lua_State *L, const char *file)
+{
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "genet.loader");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "search_beside");
+    lua_pushstring(L, file);
+    lua_call(L, 1, 0);
+    lua_pop(L, 1);
+}
+
 static int run(lua_State *L)
 {
     struct script *s = lua_touserdata(L, 1);
+    gn_exchanges_register(L, &s->exchanges);
+    search_beside(L, s->file);
     if (luaL_loadfile(L, s->file) != LUA_OK)
         return lua_error(L);
     int n = push_args(L, s);
-    lua_callk(L, n, 0, 0, NULL);
+    lua_callk(L, n, 0, 0, ended);
     return 0;
 }
 
@@ -62,6 +85,7 @@ int gn_script_run(const char *file, char *const *args)
 {
     struct script s = {.file = file, .args = args, .status = 1};
     struct gn_sched *sched = gn_sched_new();
+    gn_exchanges_init(&s.exchanges);
     if (sched && (sched->pool = gn_pool_new(POOL_THREADS)) && gn_vm_open(&s.vm) == 0 &&
         gn_fiber_new(sched, "main", body, &s)) {
         s.status = 0;
