@@ -170,7 +170,8 @@ static int run_server(struct command *c)
 
 int main(int argc, char **argv)
 {
-    struct command c = {.argc = argc, .argv = argv};
+    static struct command c; /* not on this stack: a script may call os.exit() on another */
+    c = (struct command){.argc = argc, .argv = argv};
     if (parse(&c) < 0)
         return EXIT_MISUSE;
     signal(SIGPIPE, SIG_IGN);

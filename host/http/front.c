@@ -123,8 +123,8 @@ static struct mg_context *start(struct gn_front *f, int connections)
         "max_request_size", head,
         "enable_keep_alive", "yes",
         "listen_backlog", "65535",
-        "request_timeout_ms", "-1", /* none: the wire keeps the time */
-        "keep_alive_timeout_ms", "-1",
+        "request_timeout_ms", "inf", /* the wire keeps the time */
+        "keep_alive_timeout_ms", "inf",
         "connection_queue", "64",
         "decode_url", "no",
         NULL};

@@ -248,13 +248,11 @@ static ssize_t wire_send(struct gn_stream *s, const void *buf, size_t n, int fla
 static void linger(struct gn_wire *w)
 {
     int64_t deadline = gn_after(LINGER_SECONDS * GN_SECOND);
-    char *buf = take_buffer(w->wires);
     size_t total = 0;
-    if (!buf)
+    if (!w->in && !(w->in = take_buffer(w->wires)))
         return;
-    w->in = buf;
     while (total < LINGER_BYTES) {
-        ssize_t n = pull(w, buf, READ_AHEAD);
+        ssize_t n = pull(w, w->in, READ_AHEAD);
         if (n == -EAGAIN && park_in(&w->reader, deadline) == 0)
             continue;
         if (n <= 0)

@@ -222,12 +222,6 @@ local function refuse(x, code, detail)
   return response.plain(code, nil, detail and {Allow = detail})
 end
 
--- The usual answer, a page, without detours. The host itself refuses one that comes after a start.
-local function finish(req, body, code, headers)
-  if code == nil and headers == nil and type(body) == "string" then return 200, HTML, body end
-  return answer(req, body, code, headers)
-end
-
 --- Answers a request; the host calls it on the request's own thread. Waits when its handler does.
 -- What the handler raises goes through.
 -- @tparam integer x the number of the exchange
@@ -251,9 +245,16 @@ function App:dispatch(x, method, path)
     path = path,
     route = route,
   }, Request)
-  if not values then return finish(req, route.handler(req)) end
-  req._values = values
-  return finish(req, route.handler(req, unpack(values, 1, #route.names)))
+  local body, code, headers
+  if values then
+    req._values = values
+    body, code, headers = route.handler(req, unpack(values, 1, #route.names))
+  else
+    body, code, headers = route.handler(req)
+  end
+  -- A page is answered without detours; the host refuses one that follows a written answer.
+  if code == nil and headers == nil and type(body) == "string" then return 200, HTML, body end
+  return answer(req, body, code, headers)
 end
 
 --- The answer to what a handler raised. The host calls it.

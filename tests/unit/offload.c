@@ -1,0 +1,356 @@
+/* host/sched/offload.c: blocking calls on pool threads, and jobs that their fibers leave behind. */
+#include "fiber_test.h"
+
+#include "libc/real.h"
+#include "sched/offload.h"
+
+#include <signal.h>
+
+/* A job that waits for a byte in a pipe when it has one, and counts what becomes of it. */
+struct work {
+    struct gn_job job;
+    int gate; /* read end of a pipe; -1: no waiting */
+    int input, output;
+    pthread_t thread;
+    sigset_t signals;
+    struct gn_fiber *on_fiber;
+};
+
+static atomic_int ran, dropped, running, most_running;
+
+static void work(struct gn_job *job)
+{
+    struct work *w = gn_container_of(job, struct work, job);
+    int now = atomic_fetch_add(&running, 1) + 1, most = atomic_load(&most_running);
+    while (now > most && !atomic_compare_exchange_weak(&most_running, &most, now))
+        ;
+    w->thread = pthread_self();
+    w->on_fiber = gn_fiber_self();
+    pthread_sigmask(SIG_SETMASK, NULL, &w->signals);
+    char c;
+    if (w->gate >= 0 && read(w->gate, &c, 1) != 1)
+        abort();
+    w->output = 2 * w->input;
+    atomic_fetch_sub(&running, 1);
+    atomic_fetch_add(&ran, 1);
+}
+
+static void drop(struct gn_job *job)
+{
+    atomic_fetch_add(&dropped, 1);
+    free(gn_container_of(job, struct work, job));
+}
+
+static struct work *new_work(int gate, int input)
+{
+    struct work *w = calloc(1, sizeof *w);
+    assert_non_null(w);
+    w->job.run = work;
+    w->job.drop = drop;
+    w->gate = gate;
+    w->input = input;
+    return w;
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    ran = dropped = running = most_running = 0;
+    return 0;
+}
+
+/* Gives the running scheduler another pool. */
+static void use_pool(unsigned threads)
+{
+    struct gn_sched *s = gn_sched_self();
+    gn_pool_free(s->pool);
+    s->pool = gn_pool_new(threads);
+}
+
+/* ---- results ---- */
+
+static void a_job_runs_on_another_thread_and_comes_back(void **state)
+{
+    (void)state;
+    struct work *w = new_work(-1, 21);
+    assert_int_equal(gn_offload(&w->job), 0);
+    assert_int_equal(w->output, 42);
+    assert_false(pthread_equal(w->thread, pthread_self()));
+    assert_null(w->on_fiber);
+    free(w);
+    assert_int_equal(dropped, 0);
+}
+
+static void a_pool_thread_receives_no_signals(void **state)
+{
+    (void)state;
+    struct work *w = new_work(-1, 0);
+    sigset_t mine;
+    assert_int_equal(gn_offload(&w->job), 0);
+    assert_true(sigismember(&w->signals, SIGTERM) && sigismember(&w->signals, SIGINT));
+    pthread_sigmask(SIG_SETMASK, NULL, &mine);
+    assert_false(sigismember(&mine, SIGTERM));
+    free(w);
+}
+
+static void other_fibers_run_while_a_job_blocks(void **state)
+{
+    (void)state;
+    int gate[2];
+    assert_int_equal(pipe(gate), 0);
+    struct work *w = new_work(gate[0], 1);
+    go(write_byte, &gate[1]); /* or the job would block for ever */
+    assert_int_equal(gn_offload(&w->job), 0);
+    assert_int_equal(w->output, 2);
+    free(w);
+    close_both(gate);
+}
+
+/* ---- the threads ---- */
+
+enum { JOBS = 200 };
+static int right_results;
+
+static void offload_one(void *number)
+{
+    int i = (int)(uintptr_t)number;
+    struct work *w = new_work(-1, i);
+    right_results += gn_offload(&w->job) == 0 && w->output == 2 * i;
+    free(w);
+}
+
+static void many_jobs_share_a_few_threads(void **state)
+{
+    (void)state;
+    right_results = 0;
+    use_pool(3);
+    for (int i = 0; i < JOBS; i++)
+        go(offload_one, (void *)(uintptr_t)i);
+    assert_eventually(right_results == JOBS);
+    assert_int_equal(ran, JOBS);
+    assert_in_range(most_running, 1, 3);
+}
+
+static struct {
+    int gate[2];
+    int result[8];
+    unsigned ended;
+} blocked;
+
+static void offload_blocked(void *number)
+{
+    unsigned i = (unsigned)(uintptr_t)number;
+    struct work *w = new_work(blocked.gate[0], 1);
+    blocked.result[i] = gn_offload(&w->job);
+    blocked.ended++;
+    if (blocked.result[i] == 0)
+        free(w);
+}
+
+static struct gn_fiber *go_blocked(unsigned i)
+{
+    return go(offload_blocked, (void *)(uintptr_t)i);
+}
+
+static void open_gate(void)
+{
+    blocked.ended = 0;
+    assert_int_equal(pipe(blocked.gate), 0);
+}
+
+static void threads_start_as_work_waits_up_to_the_bound(void **state)
+{
+    (void)state;
+    open_gate();
+    use_pool(3);
+    for (unsigned i = 0; i < 5; i++)
+        go_blocked(i);
+    assert_eventually(running == 3);
+    usleep(2000);
+    assert_int_equal(running, 3);
+    for (int i = 0; i < 5; i++)
+        write_byte(&blocked.gate[1]);
+    assert_eventually(blocked.ended == 5);
+    assert_int_equal(most_running, 3);
+    close_both(blocked.gate);
+}
+
+static void one_thread_serves_job_after_job(void **state)
+{
+    (void)state;
+    pthread_t first = 0;
+    use_pool(1);
+    for (int i = 0; i < 20; i++) {
+        struct work *w = new_work(-1, i);
+        assert_int_equal(gn_offload(&w->job), 0);
+        if (i == 0)
+            first = w->thread;
+        assert_true(pthread_equal(w->thread, first));
+        free(w);
+    }
+}
+
+static int refuse_to_create(pthread_t *id, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
+{
+    (void)id, (void)attr, (void)fn, (void)arg;
+    return EAGAIN;
+}
+
+static void without_a_thread_the_job_stays_the_callers(void **state)
+{
+    (void)state;
+    use_pool(2);
+    struct work *w = new_work(-1, 1);
+    gn_real_table.pthread_create = refuse_to_create;
+    int r = gn_offload(&w->job);
+    gn_real_load();
+    assert_int_equal(r, -ENOMEM);
+    assert_int_equal(dropped, 0);
+    assert_int_equal(gn_offload(&w->job), 0); /* and may be given again */
+    free(w);
+}
+
+/* ---- cancelling ---- */
+
+static void cancelling_drops_a_queued_job_unrun(void **state)
+{
+    (void)state;
+    open_gate();
+    use_pool(1);
+    go_blocked(0);
+    assert_eventually(running == 1);
+    struct gn_fiber *queued = go_blocked(1);
+    gn_yield();
+    gn_cancel(queued, -ECANCELED);
+    gn_yield();
+    assert_int_equal(blocked.ended, 1);
+    assert_int_equal(blocked.result[1], -ECANCELED);
+    assert_int_equal(dropped, 1);
+    write_byte(&blocked.gate[1]);
+    assert_eventually(blocked.ended == 2);
+    assert_int_equal(blocked.result[0], 0);
+    assert_int_equal(ran, 1);
+    assert_int_equal(dropped, 1);
+    close_both(blocked.gate);
+}
+
+static void cancelling_leaves_a_running_job_behind_and_drops_it_later(void **state)
+{
+    (void)state;
+    open_gate();
+    use_pool(2);
+    struct gn_fiber *f = go_blocked(0);
+    assert_eventually(running == 1);
+    gn_cancel(f, -ETIMEDOUT);
+    assert_eventually(blocked.ended == 1);
+    assert_int_equal(blocked.result[0], -ETIMEDOUT);
+    assert_int_equal(dropped, 0);
+    write_byte(&blocked.gate[1]);
+    assert_eventually(dropped == 1);
+    assert_int_equal(ran, 1);
+    close_both(blocked.gate);
+}
+
+static void a_cancelled_fiber_drops_its_job_at_once(void **state)
+{
+    (void)state;
+    gn_cancel(gn_fiber_self(), -ECANCELED);
+    struct work *w = new_work(-1, 1);
+    assert_int_equal(gn_offload(&w->job), -ECANCELED);
+    assert_int_equal(dropped, 1);
+    assert_int_equal(ran, 0);
+}
+
+static void offload_briefly(void *unused)
+{
+    (void)unused;
+    struct work *w = new_work(-1, 1);
+    if (gn_offload(&w->job) == 0) {
+        free(w);
+        atomic_fetch_add(&dropped, 1);
+    }
+    blocked.ended++;
+}
+
+/* The pool's lock is contended: where a fiber waits for it, its job may end meanwhile. */
+static void every_job_is_freed_once_however_close_the_cancellation(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 300, AT_ONCE = 20 };
+    blocked.ended = 0;
+    for (int i = 0; i < ROUNDS; i++) {
+        struct gn_fiber *f[AT_ONCE];
+        for (int k = 0; k < AT_ONCE; k++)
+            f[k] = go(offload_briefly, NULL);
+        gn_yield();
+        for (int k = 0; k < AT_ONCE; k++)
+            if (f[k]->parked)
+                gn_cancel(f[k], -ECANCELED);
+        assert_eventually(blocked.ended == (unsigned)(i + 1) * AT_ONCE);
+    }
+    assert_eventually(dropped == ROUNDS * AT_ONCE);
+}
+
+/* ---- the end of a pool ---- */
+
+static void open_the_gate_later(void *unused)
+{
+    (void)unused;
+    usleep(5000);
+    write_byte(&blocked.gate[1]);
+}
+
+static void begin_and_cancel(void *unused)
+{
+    (void)unused;
+    struct gn_fiber *f = go_blocked(0);
+    assert_eventually(running == 1);
+    gn_cancel(f, -ECANCELED);
+}
+
+static void the_end_of_a_pool_waits_for_running_jobs(void **state)
+{
+    (void)state;
+    struct gn_sched *s = sched_begin();
+    open_gate();
+    go(begin_and_cancel, NULL);
+    gn_sched_run(s);
+    assert_int_equal(ran, 0);
+    start_thread(open_the_gate_later, NULL);
+    gn_pool_free(s->pool);
+    s->pool = NULL;
+    assert_int_equal(ran, 1);
+    sched_end(s);
+    assert_int_equal(dropped, 1);
+    join_started();
+    close_both(blocked.gate);
+}
+
+static void a_pool_that_never_worked_may_be_freed_and_so_may_none(void **state)
+{
+    (void)state;
+    gn_pool_free(NULL);
+    gn_pool_free(gn_pool_new(4));
+}
+
+#define job_test(test) {#test, run_on_a_fiber, begin, NULL, (void *)(test)}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        job_test(a_job_runs_on_another_thread_and_comes_back),
+        job_test(a_pool_thread_receives_no_signals),
+        job_test(other_fibers_run_while_a_job_blocks),
+        job_test(many_jobs_share_a_few_threads),
+        job_test(threads_start_as_work_waits_up_to_the_bound),
+        job_test(one_thread_serves_job_after_job),
+        job_test(without_a_thread_the_job_stays_the_callers),
+        job_test(cancelling_drops_a_queued_job_unrun),
+        job_test(cancelling_leaves_a_running_job_behind_and_drops_it_later),
+        job_test(a_cancelled_fiber_drops_its_job_at_once),
+        job_test(every_job_is_freed_once_however_close_the_cancellation),
+        cmocka_unit_test_setup(the_end_of_a_pool_waits_for_running_jobs, begin),
+        cmocka_unit_test(a_pool_that_never_worked_may_be_freed_and_so_may_none),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
