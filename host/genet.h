@@ -8,9 +8,10 @@
  *     int status = g ? genet_run(g) : 1;
  *     genet_free(g);
  *
- * The executable must define the cooperative libc: link libgenet.a whole and export its symbols
- * (-Wl,--whole-archive, -rdynamic). One thread calls new, run and free; genet_stop() comes from
- * anywhere. */
+ * The program must define the cooperative libc itself: link the objects of host/libc
+ * whole and export its symbols, as CMakeLists.txt does for the `genet` program. One
+ * thread calls new, run and free; genet_stop() comes from anywhere.
+ */
 #ifndef GENET_H
 #define GENET_H
 
@@ -21,25 +22,27 @@
 struct genet;
 
 struct genet_options {
-    const char *path;     /* a Lua script, or a directory of them; "scripts" */
-    const char *host;     /* address or name to listen on; "127.0.0.1" */
-    int port;             /* 0 takes a free one; 5000 */
-    int max_connections;  /* at once; 10000 */
-    long long max_body;   /* bytes of a request's body; 8 MiB */
-    double drain;         /* seconds that requests may go on after genet_stop(); 30 */
-    void (*ready)(struct genet *, void *); /* called once connections are accepted; may be NULL */
+    const char *path;    /* a Lua script, or a directory of them; "scripts" */
+    const char *host;    /* address or name to listen on; "127.0.0.1" */
+    int port;            /* 0 takes a free one; 5000 */
+    int max_connections; /* at once; 10000 */
+    long long max_body;  /* bytes of a request's body; 8 MiB */
+    double drain;        /* seconds that requests may go on after genet_stop(); 30 */
+    void (*ready)(struct genet *,
+                  void *); /* called once connections are accepted; may be NULL */
     void *ready_arg;
 };
 
 /* Fills in the defaults. */
 void genet_options_init(struct genet_options *);
 
-/* Makes a server; strings are copied. Returns NULL and a line in `error` on failure. Owned by the
- * caller, who frees it with genet_free(). */
+/* Makes a server; strings are copied. Returns NULL and a line in `error` on failure.
+ * Owned by the caller, who frees it with genet_free(). */
 struct genet *genet_new(const struct genet_options *, char *error, size_t room);
 
-/* Loads the scripts, listens, and serves until genet_stop(); then lets requests in flight finish.
- * Returns 0, or -1 when it could not start: the reason is in genet_error(). */
+/* Loads the scripts, listens, and serves until genet_stop(); then lets requests in
+ * flight finish. Returns 0, or -1 when it could not start: the reason is in
+ * genet_error(). */
 int genet_run(struct genet *);
 
 /* Begins an orderly end. Any thread; async-signal-safe. */
@@ -48,7 +51,8 @@ void genet_stop(struct genet *);
 /* Why genet_run() failed; "" when it did not. Borrowed. */
 const char *genet_error(const struct genet *);
 
-/* The address that is listened on, such as "http://127.0.0.1:5000"; valid from `ready` on. Borrowed. */
+/* The address that is listened on, such as "http://127.0.0.1:5000"; valid from `ready`
+ * on. Borrowed. */
 const char *genet_url(const struct genet *);
 
 /* Frees a server that does not run. NULL is allowed. */

@@ -43,8 +43,8 @@ static size_t prefix(char *out, size_t room, enum gn_level level)
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &utc);
     size_t n = strftime(out, room, "%Y-%m-%dT%H:%M:%S", &utc);
-    return n + (size_t)snprintf(out + n, room - n, ".%03dZ %-5s ", (int)(now.tv_nsec / 1000000),
-                                names[level]);
+    return n + (size_t)snprintf(out + n, room - n, ".%03dZ %-5s ",
+                                (int)(now.tv_nsec / 1000000), names[level]);
 }
 
 void gn_log_text(enum gn_level level, const char *text, size_t n)
@@ -54,7 +54,8 @@ void gn_log_text(enum gn_level level, const char *text, size_t n)
         return;
     while (n > 0 && text[n - 1] == '\n')
         n--;
-    struct iovec line[] = {{head, prefix(head, sizeof head, level)}, {(char *)text, n}, {"\n", 1}};
+    struct iovec line[] = {
+        {head, prefix(head, sizeof head, level)}, {(char *)text, n}, {"\n", 1}};
     if (writev(STDERR_FILENO, line, 3) < 0)
         return; /* there is no other place to complain */
 }

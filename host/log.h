@@ -1,4 +1,5 @@
-/* The log: lines on stderr, each written whole, so that lines of several threads never mix.
+/* The log: lines on stderr, each written whole, so that lines of several threads never
+ * mix.
  *
  *     2026-11-22T16:20:47.123Z info  listening
  *
@@ -18,7 +19,8 @@ enum gn_level gn_log_level(void);
 const char *gn_level_name(enum gn_level);
 int gn_level_of(const char *name);
 
-__attribute__((format(printf, 2, 3))) void gn_log(enum gn_level, const char *format, ...);
+__attribute__((format(printf, 2, 3))) void gn_log(enum gn_level, const char *format,
+                                                  ...);
 
 /* Writes `n` bytes of text; a newline at its end is not needed and not doubled. */
 void gn_log_text(enum gn_level, const char *text, size_t n);

@@ -1,5 +1,7 @@
-/* The command line: its options are read by lua/genet/cli.lua; here they become a server or a script. */
+/* The command line: its options are read by lua/genet/cli.lua; here they become a
+ * server or a script. */
 #include "genet.h"
+#include "libc/real.h"
 #include "log.h"
 #include "script.h"
 #include "vm/vm.h"
@@ -16,7 +18,7 @@ enum { EXIT_FAILED = 1, EXIT_MISUSE = 2 };
 struct command {
     int argc;
     char **argv;
-    bool serves;                  /* `runserver`, else `run` */
+    enum { RUNSERVER, RUN, PATCHES } verb;
     struct genet_options options; /* of `runserver` */
     char *path;                   /* what to serve, or to run */
     char **args;                  /* of the script that is run, ended by NULL */
@@ -77,6 +79,8 @@ static void push_argv(lua_State *L, const struct command *c)
     }
 }
 
+static const char *const verbs[] = {"runserver", "run", "patches", NULL};
+
 /* Fills in the command; the Lua side ends the process for --help and for misuse. */
 static int read_command(lua_State *L)
 {
@@ -88,11 +92,11 @@ static int read_command(lua_State *L)
     push_argv(L, c);
     lua_call(L, 1, 1);
     lua_getfield(L, -1, "command");
-    c->serves = strcmp(luaL_checkstring(L, -1), "runserver") == 0;
+    c->verb = luaL_checkoption(L, -1, NULL, verbs);
     lua_pop(L, 1);
-    if (c->serves)
+    if (c->verb == RUNSERVER)
         read_server(L, c);
-    else
+    else if (c->verb == RUN)
         read_script(L, c);
     return 0;
 }
@@ -113,7 +117,7 @@ static int parse(struct command *c)
 
 static void free_command(struct command *c)
 {
-    if (c->serves)
+    if (c->verb == RUNSERVER)
         free((char *)c->options.host);
     for (char **a = c->args; a && *a; a++)
         free(*a);
@@ -168,14 +172,29 @@ static int run_server(struct command *c)
     return r < 0 ? EXIT_FAILED : 0;
 }
 
+/* ---- patches ---- */
+
+static void print_patches(void)
+{
+    for (const struct gn_name *n = gn_names; n->name; n++)
+        printf("%-24s %s\n", n->name, n->how);
+}
+
 int main(int argc, char **argv)
 {
-    static struct command c; /* not on this stack: a script may call os.exit() on another */
+    static struct command
+        c; /* not on this stack: a script may call os.exit() on another */
     c = (struct command){.argc = argc, .argv = argv};
     if (parse(&c) < 0)
         return EXIT_MISUSE;
     signal(SIGPIPE, SIG_IGN);
-    int status = c.serves ? run_server(&c) : gn_script_run(c.path, c.args);
+    int status = 0;
+    if (c.verb == RUNSERVER)
+        status = run_server(&c);
+    else if (c.verb == RUN)
+        status = gn_script_run(c.path, c.args);
+    else
+        print_patches();
     free_command(&c);
     return status;
 }

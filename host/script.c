@@ -13,7 +13,8 @@ struct script {
     const char *file;
     char *const *args;
     struct gn_vm vm;
-    struct gn_exchanges exchanges; /* none: a plain script may define an app, but nobody asks it */
+    struct gn_exchanges
+        exchanges; /* none: a plain script may define an app, but nobody asks it */
     int status;
 };
 

@@ -87,7 +87,8 @@ struct call {
 static void respond(lua_State *L, struct gn_request *r)
 {
     size_t head_len = 0, body_len = 0;
-    const char *head = lua_tolstring(L, -2, &head_len), *body = lua_tolstring(L, -1, &body_len);
+    const char *head = lua_tolstring(L, -2, &head_len),
+               *body = lua_tolstring(L, -1, &body_len);
     gn_respond(r, (int)lua_tointeger(L, -3), head, head_len, body, body_len);
 }
 
@@ -98,12 +99,14 @@ static int answered(lua_State *L, int status, lua_KContext context)
     if (lua_isnil(L, -3))
         return 0; /* written already */
     if (c->request->progress != GN_UNANSWERED)
-        return luaL_error(L, "the handler returned an answer after it had begun to write one");
+        return luaL_error(
+            L, "the handler returned an answer after it had begun to write one");
     respond(L, c->request);
     return 0;
 }
 
-/* lua_pushstring() first compares with strings it has seen at the same address: here always others. */
+/* lua_pushstring() first compares with strings it has seen at the same address: here
+ * always others. */
 static void push_text(lua_State *L, const char *text)
 {
     lua_pushlstring(L, text, strlen(text));
@@ -128,7 +131,8 @@ static void log_error(lua_State *L, const struct gn_request *r)
     lua_pop(L, 1);
 }
 
-/* (call, error, traceback): asks the app for an answer, and logs what is not meant for the client. */
+/* (call, error, traceback): asks the app for an answer, and logs what is not meant for
+ * the client. */
 static int dispatch_failed(lua_State *L)
 {
     struct call *c = lua_touserdata(L, 1);
@@ -147,8 +151,10 @@ static int dispatch_failed(lua_State *L)
 
 void gn_app_handle(struct gn_app *a, struct gn_request *r)
 {
-    struct call c = {.app = a, .request = r, .exchange = gn_exchange_begin(&a->exchanges, r)};
-    int failed = c.exchange < 0 ? -ENOMEM : gn_vm_call(&a->vm, dispatch, &c, dispatch_failed);
+    struct call c = {
+        .app = a, .request = r, .exchange = gn_exchange_begin(&a->exchanges, r)};
+    int failed =
+        c.exchange < 0 ? -ENOMEM : gn_vm_call(&a->vm, dispatch, &c, dispatch_failed);
     if (c.exchange > 0)
         gn_exchange_end(&a->exchanges, c.exchange);
     if (r->progress == GN_UNANSWERED)

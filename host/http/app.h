@@ -18,7 +18,8 @@ int gn_app_open(struct gn_app *, const char *path);
 
 void gn_app_close(struct gn_app *);
 
-/* Answers a request, whatever the script does: an error becomes a traceback in the log and a 500. */
+/* Answers a request, whatever the script does: an error becomes a traceback in the log
+ * and a 500. */
 void gn_app_handle(struct gn_app *, struct gn_request *);
 
 #endif

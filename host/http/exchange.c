@@ -97,7 +97,8 @@ static int fail(lua_State *L, int error)
     static const struct {
         int error;
         const char *text;
-    } texts[] = {{-EFBIG, "too large"}, {-ETIMEDOUT, "timeout"}, {-ECANCELED, "cancelled"}};
+    } texts[] = {
+        {-EFBIG, "too large"}, {-ETIMEDOUT, "timeout"}, {-ECANCELED, "cancelled"}};
     const char *text = "closed";
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (texts[i].error == error)
@@ -162,7 +163,8 @@ static int x_remote_addr(lua_State *L)
     return 2;
 }
 
-/* exchange.id(x) -> a string that no other request has, nor likely one of another run */
+/* exchange.id(x) -> a string that no other request has, nor likely one of another run
+ */
 static int x_id(lua_State *L)
 {
     static atomic_uint_fast64_t start, count;
@@ -237,8 +239,9 @@ static int x_write(lua_State *L)
     size_t n;
     const char *data = luaL_checklstring(L, 2, &n);
     if (r->progress != GN_STREAMING)
-        return luaL_error(L, r->progress == GN_ANSWERED ? "the answer has ended"
-                                                        : "the answer has not been started");
+        return luaL_error(L, r->progress == GN_ANSWERED
+                                 ? "the answer has ended"
+                                 : "the answer has not been started");
     return done(L, gn_respond_write(r, data, n));
 }
 

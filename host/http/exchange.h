@@ -1,8 +1,8 @@
 /* Exchanges: the requests in progress on one Lua state, as numbers that Lua may keep.
  *
- * A number is like a file descriptor, but never given twice: used after its request has ended, by a
- * script that kept it, it raises an error. Making one allocates nothing. The Lua module
- * `genet.exchange` has the operations. */
+ * A number is like a file descriptor, but never given twice: used after its request has
+ * ended, by a script that kept it, it raises an error. Making one allocates nothing.
+ * The Lua module `genet.exchange` has the operations. */
 #ifndef GN_EXCHANGE_H
 #define GN_EXCHANGE_H
 
@@ -25,13 +25,15 @@ struct gn_exchanges {
 void gn_exchanges_init(struct gn_exchanges *);
 void gn_exchanges_term(struct gn_exchanges *);
 
-/* Gives a request a number; borrows it until gn_exchange_end(). Returns it (positive) or -ENOMEM. */
+/* Gives a request a number; borrows it until gn_exchange_end(). Returns it (positive)
+ * or -ENOMEM. */
 lua_Integer gn_exchange_begin(struct gn_exchanges *, struct gn_request *);
 
 /* From now on using the number raises "the request has ended". */
 void gn_exchange_end(struct gn_exchanges *, lua_Integer);
 
-/* Makes `genet.exchange` known to require() in a state, which borrows the exchanges. May raise. */
+/* Makes `genet.exchange` known to require() in a state, which borrows the exchanges.
+ * May raise. */
 void gn_exchanges_register(lua_State *, struct gn_exchanges *);
 
 #endif

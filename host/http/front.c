@@ -26,17 +26,19 @@ static ssize_t read_body(struct gn_request *r, void *buf, size_t n)
     return got;
 }
 
-/* What two headers say of the connection. civetweb keeps it when the client asked for that or, in 1.1,
- * did not object. */
+/* What two headers say of the connection. civetweb keeps it when the client asked for
+ * that or, in 1.1, did not object, but never after a wish to upgrade. */
 static void note(struct gn_request *r, const struct mg_header *h)
 {
     if (strcasecmp(h->name, "Connection") == 0)
-        r->keep = strcasestr(h->value, "keep-alive") != NULL;
+        r->keep =
+            strcasestr(h->value, "keep-alive") && !strcasestr(h->value, "upgrade");
     else if (strcasecmp(h->name, "Transfer-Encoding") == 0)
         r->chunked = strcasecmp(h->value, "identity") != 0;
 }
 
-static void parse(struct gn_request *r, struct mg_connection *c, const struct gn_front *f)
+static void parse(struct gn_request *r, struct mg_connection *c,
+                  const struct gn_front *f)
 {
     const struct mg_request_info *info = mg_get_request_info(c);
     r->front = c;
@@ -51,8 +53,10 @@ static void parse(struct gn_request *r, struct mg_connection *c, const struct gn
     r->keep = r->version[2] == '1';
     r->header_count = info->num_headers;
     for (int i = 0; i < info->num_headers; i++) {
-        r->headers[i] = (struct gn_header){info->http_headers[i].name, info->http_headers[i].value};
-        if ((*info->http_headers[i].name | 32) == 'c' || (*info->http_headers[i].name | 32) == 't')
+        r->headers[i] =
+            (struct gn_header){info->http_headers[i].name, info->http_headers[i].value};
+        if ((*info->http_headers[i].name | 32) == 'c' ||
+            (*info->http_headers[i].name | 32) == 't')
             note(r, &info->http_headers[i]);
     }
     r->content_length = r->chunked ? -1 : info->content_length;
@@ -62,8 +66,8 @@ static void parse(struct gn_request *r, struct mg_connection *c, const struct gn
     r->status = 0;
 }
 
-/* Lets civetweb close where it would otherwise read on: it throws away what is left of a body, however
- * long that is. */
+/* Lets civetweb close where it would otherwise read on: it throws away what is left of
+ * a body, however long that is. */
 static void finish(struct gn_request *r, struct mg_connection *c)
 {
     if (!r->keep)
@@ -93,7 +97,9 @@ static int on_error(struct mg_connection *c, int status, const char *why)
 {
     struct gn_request r = {.wire = gn_wire_self(), .method = "", .version = "1.1"};
     (void)c;
-    status = status == 413 ? 431 : status == 411 ? 400 : status; /* it means the head; a bad length */
+    status = status == 413   ? 431
+             : status == 411 ? 400
+                             : status; /* it means the head; a bad length */
     r.wire->lingers = true;
     gn_respond_error(&r, status, why);
     gn_log(GN_DEBUG, "refused a request: %d %s", status, why);
@@ -117,17 +123,25 @@ static struct mg_context *start(struct gn_front *f, int connections)
     char workers[16], head[16];
     const struct mg_callbacks callbacks = {
         .begin_request = on_request, .http_error = on_error, .log_message = on_message};
-    const char *options[] = {
-        "listening_ports", "127.0.0.1:1", /* any: bind() adopts the listener */
-        "num_threads", workers,
-        "max_request_size", head,
-        "enable_keep_alive", "yes",
-        "listen_backlog", "65535",
-        "request_timeout_ms", "inf", /* the wire keeps the time */
-        "keep_alive_timeout_ms", "inf",
-        "connection_queue", "64",
-        "decode_url", "no",
-        NULL};
+    const char *options[] = {"listening_ports",
+                             "127.0.0.1:1", /* any: bind() adopts the listener */
+                             "num_threads",
+                             workers,
+                             "max_request_size",
+                             head,
+                             "enable_keep_alive",
+                             "yes",
+                             "listen_backlog",
+                             "65535",
+                             "request_timeout_ms",
+                             "inf", /* the wire keeps the time */
+                             "keep_alive_timeout_ms",
+                             "inf",
+                             "connection_queue",
+                             "64",
+                             "decode_url",
+                             "no",
+                             NULL};
     snprintf(workers, sizeof workers, "%d", connections);
     snprintf(head, sizeof head, "%d", HEAD_MAX);
     return mg_start(&callbacks, f, options);

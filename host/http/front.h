@@ -1,8 +1,8 @@
 /* The front: civetweb, started on fibers. The only file that knows the library.
  *
- * civetweb reads the head of each request and keeps the connection; it never answers. It serves no
- * file, no directory, no CGI and none of its error pages: every request ends in the handler, every
- * malformed one in an answer of ours. */
+ * civetweb reads the head of each request and keeps the connection; it never answers.
+ * It serves no file, no directory, no CGI and none of its error pages: every request
+ * ends in the handler, every malformed one in an answer of ours. */
 #ifndef GN_FRONT_H
 #define GN_FRONT_H
 
@@ -20,11 +20,13 @@ struct gn_front {
     char error[128]; /* what the library last complained of */
 };
 
-/* Starts civetweb for `connections` connections at once, listening on the listener's socket, which it
- * adopts. Must run on a fiber; may wait. Returns 0, or -1 with a line in f->error. */
+/* Starts civetweb for `connections` connections at once, listening on the listener's
+ * socket, which it adopts. Must run on a fiber; may wait. Returns 0, or -1 with a line
+ * in f->error. */
 int gn_front_open(struct gn_front *, struct gn_listener *, int connections);
 
-/* Stops civetweb, whose connections must have ended, and closes its listening socket. May wait. */
+/* Stops civetweb, whose connections must have ended, and closes its listening socket.
+ * May wait. */
 void gn_front_close(struct gn_front *);
 
 #endif

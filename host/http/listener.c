@@ -28,12 +28,14 @@ static int refuse(char *error, size_t room, const char *host, int port, const ch
 
 static int bind_and_listen(const struct addrinfo *a)
 {
-    int on = 1, fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int on = 1,
+        fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on); /* accepted sockets inherit both */
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on,
+               sizeof on); /* accepted sockets inherit both */
     if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
         return fd;
     int failed = -errno;
@@ -47,9 +49,11 @@ static void note_url(struct gn_listener *l, const char *host)
     socklen_t len = sizeof at;
     char port[NI_MAXSERV] = "?";
     if (getsockname(l->stream.fd, (struct sockaddr *)&at, &len) == 0)
-        getnameinfo((struct sockaddr *)&at, len, NULL, 0, port, sizeof port, NI_NUMERICSERV);
+        getnameinfo((struct sockaddr *)&at, len, NULL, 0, port, sizeof port,
+                    NI_NUMERICSERV);
     l->port = atoi(port);
-    snprintf(l->url, sizeof l->url, strchr(host, ':') ? "http://[%s]:%s" : "http://%s:%s", host, port);
+    snprintf(l->url, sizeof l->url,
+             strchr(host, ':') ? "http://[%s]:%s" : "http://%s:%s", host, port);
 }
 
 static short listener_poll(struct gn_stream *, short events, int timeout_ms);
@@ -73,10 +77,11 @@ static const struct gn_stream_ops listener_ops = {
     .close = listener_close,
 };
 
-int gn_listener_open(struct gn_listener *l, struct gn_wires *ws, const char *host, int port,
-                     char *error, size_t room)
+int gn_listener_open(struct gn_listener *l, struct gn_wires *ws, const char *host,
+                     int port, char *error, size_t room)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE},
+                    *found;
     char service[16];
     *l = (struct gn_listener){.wires = ws, .stream = {.ops = &listener_ops, .fd = -1}};
     snprintf(service, sizeof service, "%d", port);
@@ -134,18 +139,22 @@ static struct gn_wire *take(struct gn_listener *l)
 static void complain(struct gn_listener *l)
 {
     if (!l->starved)
-        gn_log(GN_WARN, "cannot take connections: %m; trying again every %d ms", REST_MS);
+        gn_log(GN_WARN, "cannot take connections: %m; trying again every %d ms",
+               REST_MS);
     l->starved = true;
 }
 
-/* Whether accept(2) should just be called again: what it reports is a connection's own failure. */
+/* Whether accept(2) should just be called again: what it reports is a connection's own
+ * failure. */
 static bool passing(int error)
 {
-    return error == ECONNABORTED || error == EINTR || error == EPROTO || error == ENETDOWN ||
-           error == EHOSTUNREACH || error == ENETUNREACH || error == ETIMEDOUT;
+    return error == ECONNABORTED || error == EINTR || error == EPROTO ||
+           error == ENETDOWN || error == EHOSTUNREACH || error == ENETUNREACH ||
+           error == ETIMEDOUT;
 }
 
-/* Parks until there may be a connection, or it is time for civetweb to look at its stop flag. */
+/* Parks until there may be a connection, or it is time for civetweb to look at its stop
+ * flag. */
 static void wait_for_more(struct gn_listener *l, int64_t deadline)
 {
     if (l->open && errno != EAGAIN) {
@@ -199,7 +208,8 @@ static int listener_name(struct gn_stream *s, struct sockaddr *addr, socklen_t *
     return 0;
 }
 
-/* shutdown(2) takes a listening socket out of the kernel's table while the number stays. */
+/* shutdown(2) takes a listening socket out of the kernel's table while the number
+ * stays. */
 void gn_listener_stop(struct gn_listener *l)
 {
     l->open = false;

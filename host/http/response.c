@@ -8,9 +8,10 @@
 #include <time.h>
 
 enum {
-    HEAD_BYTES = 512,       /* status line and the headers that are ours; more than they ever take */
+    HEAD_BYTES =
+        512, /* status line and the headers that are ours; more than they ever take */
     DISCARD_MAX = 256 * 1024, /* bytes of a body */
-    SMALL_ANSWER = 4 * 1024 /* answers up to this size leave in one copy */
+    SMALL_ANSWER = 4 * 1024   /* answers up to this size leave in one copy */
 };
 
 /* ---- reasons ---- */
@@ -19,23 +20,59 @@ static const struct {
     short status;
     const char *reason;
 } reasons[] = {
-    {100, "Continue"}, {101, "Switching Protocols"}, {200, "OK"}, {201, "Created"},
-    {202, "Accepted"}, {203, "Non-Authoritative Information"}, {204, "No Content"},
-    {205, "Reset Content"}, {206, "Partial Content"}, {300, "Multiple Choices"},
-    {301, "Moved Permanently"}, {302, "Found"}, {303, "See Other"}, {304, "Not Modified"},
-    {307, "Temporary Redirect"}, {308, "Permanent Redirect"}, {400, "Bad Request"},
-    {401, "Unauthorized"}, {402, "Payment Required"}, {403, "Forbidden"}, {404, "Not Found"},
-    {405, "Method Not Allowed"}, {406, "Not Acceptable"}, {407, "Proxy Authentication Required"},
-    {408, "Request Timeout"}, {409, "Conflict"}, {410, "Gone"}, {411, "Length Required"},
-    {412, "Precondition Failed"}, {413, "Content Too Large"}, {414, "URI Too Long"},
-    {415, "Unsupported Media Type"}, {416, "Range Not Satisfiable"}, {417, "Expectation Failed"},
-    {418, "I'm a teapot"}, {421, "Misdirected Request"}, {422, "Unprocessable Content"},
-    {423, "Locked"}, {424, "Failed Dependency"}, {425, "Too Early"}, {426, "Upgrade Required"},
-    {428, "Precondition Required"}, {429, "Too Many Requests"},
-    {431, "Request Header Fields Too Large"}, {451, "Unavailable For Legal Reasons"},
-    {500, "Internal Server Error"}, {501, "Not Implemented"}, {502, "Bad Gateway"},
-    {503, "Service Unavailable"}, {504, "Gateway Timeout"}, {505, "HTTP Version Not Supported"},
-    {507, "Insufficient Storage"}, {511, "Network Authentication Required"},
+    {100, "Continue"},
+    {101, "Switching Protocols"},
+    {200, "OK"},
+    {201, "Created"},
+    {202, "Accepted"},
+    {203, "Non-Authoritative Information"},
+    {204, "No Content"},
+    {205, "Reset Content"},
+    {206, "Partial Content"},
+    {300, "Multiple Choices"},
+    {301, "Moved Permanently"},
+    {302, "Found"},
+    {303, "See Other"},
+    {304, "Not Modified"},
+    {307, "Temporary Redirect"},
+    {308, "Permanent Redirect"},
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {402, "Payment Required"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {406, "Not Acceptable"},
+    {407, "Proxy Authentication Required"},
+    {408, "Request Timeout"},
+    {409, "Conflict"},
+    {410, "Gone"},
+    {411, "Length Required"},
+    {412, "Precondition Failed"},
+    {413, "Content Too Large"},
+    {414, "URI Too Long"},
+    {415, "Unsupported Media Type"},
+    {416, "Range Not Satisfiable"},
+    {417, "Expectation Failed"},
+    {418, "I'm a teapot"},
+    {421, "Misdirected Request"},
+    {422, "Unprocessable Content"},
+    {423, "Locked"},
+    {424, "Failed Dependency"},
+    {425, "Too Early"},
+    {426, "Upgrade Required"},
+    {428, "Precondition Required"},
+    {429, "Too Many Requests"},
+    {431, "Request Header Fields Too Large"},
+    {451, "Unavailable For Legal Reasons"},
+    {500, "Internal Server Error"},
+    {501, "Not Implemented"},
+    {502, "Bad Gateway"},
+    {503, "Service Unavailable"},
+    {504, "Gateway Timeout"},
+    {505, "HTTP Version Not Supported"},
+    {507, "Insufficient Storage"},
+    {511, "Network Authentication Required"},
 };
 
 const char *gn_reason(int status)
@@ -98,15 +135,17 @@ static bool has_no_body(int status)
     return status < 200 || status == 204 || status == 304;
 }
 
-/* A short body that nobody has read is thrown away for the sake of the connection; a long one, or one
- * of unknown length, costs the connection. */
+/* A short body that nobody has read is thrown away for the sake of the connection; a
+ * long one, or one of unknown length, costs the connection. */
 static bool may_keep(const struct gn_request *r)
 {
     bool short_rest = !r->chunked && r->content_length - r->received <= DISCARD_MAX;
-    return r->keep && !r->wire->wires->draining && !r->wire->ended && (r->body_done || short_rest);
+    return r->keep && !r->wire->wires->draining && !r->wire->ended &&
+           (r->body_done || short_rest);
 }
 
-/* Writes the status line and the headers that are ours, and the empty line unless `head` follows. */
+/* Writes the status line and the headers that are ours, and the empty line unless
+ * `head` follows. */
 static size_t put_head(char *out, struct gn_request *r, int status)
 {
     char *p = out;
@@ -148,7 +187,8 @@ int gn_respond(struct gn_request *r, int status, const char *head, size_t head_l
         memcpy(small + n + head_len, "\r\n", 2);
         if (body_len)
             memcpy(small + n + head_len + 2, body, body_len);
-        return gn_wire_send(r->wire, &(struct iovec){small, n + head_len + 2 + body_len}, 1);
+        return gn_wire_send(r->wire,
+                            &(struct iovec){small, n + head_len + 2 + body_len}, 1);
     }
     struct iovec parts[] = {
         {small, n}, {(char *)head, head_len}, {"\r\n", 2}, {(char *)body, body_len}};
@@ -159,8 +199,8 @@ int gn_respond_error(struct gn_request *r, int status, const char *why)
 {
     static const char head[] = "Content-Type: text/plain; charset=utf-8\r\n";
     char body[256];
-    int n = snprintf(body, sizeof body, "%d %s\n%s%s", status, gn_reason(status), why ? why : "",
-                     why ? "\n" : "");
+    int n = snprintf(body, sizeof body, "%d %s\n%s%s", status, gn_reason(status),
+                     why ? why : "", why ? "\n" : "");
     size_t len = n < (int)sizeof body ? (size_t)n : sizeof body - 1;
     return gn_respond(r, status, head, sizeof head - 1, body, len);
 }
@@ -172,7 +212,8 @@ static bool is_chunked(const struct gn_request *r)
     return r->version[2] != '0' && !r->body_less;
 }
 
-int gn_respond_start(struct gn_request *r, int status, const char *head, size_t head_len)
+int gn_respond_start(struct gn_request *r, int status, const char *head,
+                     size_t head_len)
 {
     char ours[HEAD_BYTES];
     r->progress = GN_STREAMING;
@@ -222,8 +263,8 @@ static int send_continue(struct gn_request *r)
     static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
     const char *expected = gn_request_header(r, "Expect");
     r->continued = true;
-    if (!expected || strcasecmp(expected, "100-continue") != 0 || r->version[2] == '0' ||
-        r->progress != GN_UNANSWERED)
+    if (!expected || strcasecmp(expected, "100-continue") != 0 ||
+        r->version[2] == '0' || r->progress != GN_UNANSWERED)
         return 0;
     return gn_wire_send(r->wire, &(struct iovec){(char *)line, sizeof line - 1}, 1);
 }

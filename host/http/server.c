@@ -128,9 +128,11 @@ static int open_front(struct genet *g)
 {
     struct genet_options *o = &g->options;
     char error[256];
-    if (gn_listener_open(&g->listener, &g->wires, g->host, o->port, error, sizeof error) < 0)
+    if (gn_listener_open(&g->listener, &g->wires, g->host, o->port, error,
+                         sizeof error) < 0)
         return fail(g, error);
-    g->front = (struct gn_front){.handler = on_request, .arg = g, .max_body = o->max_body};
+    g->front =
+        (struct gn_front){.handler = on_request, .arg = g, .max_body = o->max_body};
     if (gn_front_open(&g->front, &g->listener, o->max_connections) < 0) {
         gn_listener_close(&g->listener);
         return fail(g, g->front.error);
@@ -156,10 +158,12 @@ static void drain(struct genet *g)
     size_t open = g->wires.count;
     if (open > 0)
         gn_log(GN_DEBUG, "draining %zu connections", open);
-    size_t left = gn_wires_drain(&g->wires, gn_after((int64_t)(g->options.drain * GN_SECOND)));
+    size_t left =
+        gn_wires_drain(&g->wires, gn_after((int64_t)(g->options.drain * GN_SECOND)));
     if (left == 0)
         return;
-    gn_log(GN_WARN, "%zu requests did not end in %g s: cancelled", left, g->options.drain);
+    gn_log(GN_WARN, "%zu requests did not end in %g s: cancelled", left,
+           g->options.drain);
     gn_wires_abort(&g->wires);
     left = gn_wires_drain(&g->wires, gn_after(ABORT_SECONDS * GN_SECOND));
     if (left > 0) {

@@ -129,7 +129,8 @@ static ssize_t read_ahead(struct gn_wire *w)
     return n;
 }
 
-/* Reads ahead until something is there. Returns false at the end of the stream, whatever ended it. */
+/* Reads ahead until something is there. Returns false at the end of the stream,
+ * whatever ended it. */
 static bool fill(struct gn_wire *w)
 {
     int64_t deadline = read_deadline(w);
@@ -243,8 +244,8 @@ static ssize_t wire_send(struct gn_stream *s, const void *buf, size_t n, int fla
 
 /* ---- life ---- */
 
-/* Reads and forgets what the peer still sends: closing a socket with unread bytes resets it, and the
- * answer would be lost. Bounded in time and bytes. */
+/* Reads and forgets what the peer still sends: closing a socket with unread bytes
+ * resets it, and the answer would be lost. Bounded in time and bytes. */
 static void linger(struct gn_wire *w)
 {
     int64_t deadline = gn_after(LINGER_SECONDS * GN_SECOND);
@@ -304,7 +305,8 @@ static const struct gn_stream_ops wire_ops = {
     .close = wire_close,
 };
 
-struct gn_wire *gn_wire_open(struct gn_wires *ws, int fd, const struct sockaddr_storage *peer)
+struct gn_wire *gn_wire_open(struct gn_wires *ws, int fd,
+                             const struct sockaddr_storage *peer)
 {
     struct gn_wire *w = calloc(1, sizeof *w);
     if (!w)
@@ -316,7 +318,8 @@ struct gn_wire *gn_wire_open(struct gn_wires *ws, int fd, const struct sockaddr_
     w->readable = w->writable = true;
     int r = gn_stream_own(&w->stream);
     if (r == 0)
-        r = gn_watch_add(&ws->sched->poller, &w->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+        r = gn_watch_add(&ws->sched->poller, &w->watch,
+                         EPOLLIN | EPOLLOUT | EPOLLRDHUP);
     if (r < 0) {
         gn_stream_disown(&w->stream);
         free(w);

@@ -6,12 +6,14 @@ int gn_fail(int negative_errno)
     return -1;
 }
 
-/* The deadline that SO_RCVTIMEO or SO_SNDTIMEO sets for a blocking call; none off sockets. */
+/* The deadline that SO_RCVTIMEO or SO_SNDTIMEO sets for a blocking call; none off
+ * sockets. */
 static int64_t socket_deadline(int fd, int option)
 {
     struct timeval t;
     socklen_t size = sizeof t;
-    if (getsockopt(fd, SOL_SOCKET, option, &t, &size) < 0 || (t.tv_sec == 0 && t.tv_usec == 0))
+    if (getsockopt(fd, SOL_SOCKET, option, &t, &size) < 0 ||
+        (t.tv_sec == 0 && t.tv_usec == 0))
         return GN_NEVER;
     return gn_after(t.tv_sec * GN_SECOND + t.tv_usec * 1000);
 }

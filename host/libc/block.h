@@ -1,4 +1,5 @@
-/* What the names of this layer share: waiting for a descriptor as a blocking call would. */
+/* What the names of this layer share: waiting for a descriptor as a blocking call
+ * would. */
 #ifndef GN_BLOCK_H
 #define GN_BLOCK_H
 
@@ -11,16 +12,18 @@
 #include <fcntl.h>
 
 /* Waits until a call on `fd` that has just said EAGAIN is worth another try. May wait.
- * Returns 0 to try again, or -1 with errno: EAGAIN when the application itself made the descriptor
- * non-blocking or its SO_RCVTIMEO or SO_SNDTIMEO has passed, EBADF when it was closed meanwhile,
- * ECANCELED when the fiber was cancelled. Where waiting is forbidden it blocks the thread. */
+ * Returns 0 to try again, or -1 with errno: EAGAIN when the application itself made the
+ * descriptor non-blocking or its SO_RCVTIMEO or SO_SNDTIMEO has passed, EBADF when it
+ * was closed meanwhile, ECANCELED when the fiber was cancelled. Where waiting is
+ * forbidden it blocks the thread. */
 int gn_wait_readable(int fd);
 int gn_wait_writable(int fd);
 
 /* Sets errno from a negative errno, and returns -1. */
 int gn_fail(int negative_errno);
 
-/* Makes a descriptor non-blocking for the length of one call. Returns the flags to restore, or -1. */
+/* Makes a descriptor non-blocking for the length of one call. Returns the flags to
+ * restore, or -1. */
 int gn_nonblock_begin(int fd);
 void gn_nonblock_end(int fd, int flags);
 

@@ -1,7 +1,8 @@
 /* read readv write writev sendfile close, on whatever the descriptor is.
  *
- * Pipes and sockets are tried with RWF_NOWAIT, which leaves their flags alone; what does not know it
- * (terminals) is asked by poll(2) first. Regular files never wait: the plain call is made. */
+ * Pipes and sockets are tried with RWF_NOWAIT, which leaves their flags alone; what
+ * does not know it (terminals) is asked by poll(2) first. Regular files never wait: the
+ * plain call is made. */
 #include "block.h"
 
 #include <stdlib.h>
@@ -34,8 +35,8 @@ static bool blocks(int fd, short event)
     return gn_real()->poll(&p, 1, 0) == 0;
 }
 
-/* Moves what can be moved at once; waits until that is something. As libc's readv or writev, but a
- * write may be short. */
+/* Moves what can be moved at once; waits until that is something. As libc's readv or
+ * writev, but a write may be short. */
 static ssize_t transfer(const struct way *w, int fd, const struct iovec *iov, int count)
 {
     for (;;) {
@@ -43,9 +44,11 @@ static ssize_t transfer(const struct way *w, int fd, const struct iovec *iov, in
         if (r >= 0)
             return r;
         if (errno != EAGAIN && !blocks(fd, w->event))
-            return w->plain(fd, iov, count); /* NOWAIT is unknown to it, and it is ready */
+            return w->plain(fd, iov,
+                            count); /* NOWAIT is unknown to it, and it is ready */
         if (w->wait(fd) < 0)
-            return errno == EPERM ? w->plain(fd, iov, count) : -1; /* a file outside the cache */
+            return errno == EPERM ? w->plain(fd, iov, count)
+                                  : -1; /* a file outside the cache */
     }
 }
 
@@ -97,9 +100,12 @@ ssize_t writev(int fd, const struct iovec *iov, int count)
     ssize_t done = transfer(&w, fd, iov, count);
     if (done < 0 || done == total)
         return done;
-    for (ssize_t skip = done; count > 0; iov++, count--) { /* the rest, buffer by buffer */
+    for (ssize_t skip = done; count > 0;
+         iov++, count--) { /* the rest, buffer by buffer */
         ssize_t len = (ssize_t)iov->iov_len, from = skip < len ? skip : len;
-        ssize_t r = from < len ? write(fd, (char *)iov->iov_base + from, (size_t)(len - from)) : 0;
+        ssize_t r = from < len
+                        ? write(fd, (char *)iov->iov_base + from, (size_t)(len - from))
+                        : 0;
         if (r < 0)
             break;
         done += r;

@@ -7,8 +7,8 @@
 
 enum { BUCKETS = 256 };
 
-/* The lock protects the list and the `woken` of its members; it is libc's real one, and nothing waits
- * while holding it. */
+/* The lock protects the list and the `woken` of its members; it is libc's real one, and
+ * nothing waits while holding it. */
 static struct bucket {
     atomic_int count; /* readable without the lock */
     pthread_mutex_t lock;
@@ -69,7 +69,7 @@ static bool take_out(struct gn_lot_wait *w)
 int gn_lot_wait(struct gn_lot_wait *w, int64_t deadline)
 {
     int r = 0;
-    while (!w->delivered && r != -ETIMEDOUT)
+    while (!w->delivered && r == 0)
         r = gn_park_shielded(deadline);
     if (!w->delivered && !take_out(w))
         return -ETIMEDOUT;
@@ -85,7 +85,8 @@ void gn_lot_leave(struct gn_lot_wait *w)
             gn_park_shielded(GN_NEVER);
 }
 
-/* To the same thread at once, to another by its inbox. Called without the bucket's lock. */
+/* To the same thread at once, to another by its inbox. Called without the bucket's
+ * lock. */
 static void deliver(struct gn_lot_wait *w)
 {
     w->message.fn = on_delivery;
@@ -119,7 +120,8 @@ int gn_lot_wake(const void *address, int most)
     struct bucket *b = bucket_of(address);
     struct gn_lot_wait *w;
     int n = 0;
-    atomic_thread_fence(memory_order_seq_cst); /* pairs with gn_lot_enter() and the check after it */
+    atomic_thread_fence(
+        memory_order_seq_cst); /* pairs with gn_lot_enter() and the check after it */
     if (atomic_load_explicit(&b->count, memory_order_relaxed) == 0)
         return 0;
     while (n < most && (w = claim(b, address))) {

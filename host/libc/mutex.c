@@ -1,5 +1,6 @@
-/* Mutexes: a fiber that finds one taken parks; and a recursive one held by one fiber is closed to the
- * other fibers of its thread, although libc, which counts threads, would let them in.
+/* Mutexes: a fiber that finds one taken parks; and a recursive one held by one fiber is
+ * closed to the other fibers of its thread, although libc, which counts threads, would
+ * let them in.
  *
  * The mutex itself stays libc's: plain threads and fibers exclude each other. */
 #include "lot.h"
@@ -19,7 +20,8 @@ struct held {
 
 enum { HELD_BUCKETS = 64 };
 static _Thread_local struct held *held[HELD_BUCKETS];
-static _Thread_local struct held *spare; /* one, so that the usual lock allocates nothing */
+static _Thread_local struct held
+    *spare; /* one, so that the usual lock allocates nothing */
 
 static struct held **held_place(const pthread_mutex_t *m)
 {
@@ -56,7 +58,8 @@ static void held_drop(pthread_mutex_t *m)
         spare = h;
 }
 
-/* Only the kinds that ask who the owner is (glibc: recursive is 1, error-checking 2). */
+/* Only the kinds that ask who the owner is (glibc: recursive is 1, error-checking 2).
+ */
 static bool has_owner(const pthread_mutex_t *m)
 {
     int kind = m->__data.__kind & 3;
@@ -86,7 +89,8 @@ static int try(pthread_mutex_t *m)
     return has_owner(m) ? try_owned(m) : try_plain(m);
 }
 
-/* Waits in the lot until an unlock; tries again after entering it, or that unlock could be missed. */
+/* Waits in the lot until an unlock; tries again after entering it, or that unlock could
+ * be missed. */
 static int lock_until(pthread_mutex_t *m, int64_t deadline)
 {
     int r;

@@ -1,5 +1,5 @@
-/* poll ppoll select pselect epoll_wait: they tell the truth, because the kernel is asked again after
- * every wait. A stream answers for itself. */
+/* poll ppoll select pselect epoll_wait: they tell the truth, because the kernel is
+ * asked again after every wait. A stream answers for itself. */
 #include "block.h"
 
 #include <stdlib.h>
@@ -7,8 +7,8 @@
 
 enum { WAITS_ON_STACK = 8 };
 
-/* Parks until one of the descriptors may be ready. Returns 0 to ask the kernel again, 1 at the
- * deadline, or a negative errno. */
+/* Parks until one of the descriptors may be ready. Returns 0 to ask the kernel again, 1
+ * at the deadline, or a negative errno. */
 static int park_on(const struct pollfd *fds, nfds_t n, int64_t deadline)
 {
     struct gn_wait few[WAITS_ON_STACK], *waits = few;
@@ -49,7 +49,8 @@ int poll(struct pollfd *fds, nfds_t n, int timeout)
 }
 
 /* A fiber receives no signals, so the mask has nothing to do there. */
-int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
+          const sigset_t *mask)
 {
     if (!gn_may_park())
         return gn_real()->ppoll(fds, n, timeout, mask);
@@ -68,8 +69,9 @@ static nfds_t from_sets(struct pollfd *fds, int n, const fd_set *in, const fd_se
 {
     nfds_t count = 0;
     for (int fd = 0; fd < n; fd++) {
-        short events = (short)((member(fd, in) ? POLLIN : 0) | (member(fd, out) ? POLLOUT : 0) |
-                               (member(fd, except) ? POLLPRI : 0));
+        short events =
+            (short)((member(fd, in) ? POLLIN : 0) | (member(fd, out) ? POLLOUT : 0) |
+                    (member(fd, except) ? POLLPRI : 0));
         if (events)
             fds[count++] = (struct pollfd){.fd = fd, .events = events};
     }
@@ -85,8 +87,10 @@ static int keep(int fd, fd_set *set, bool ready)
     return ready;
 }
 
-/* Leaves in the sets what is ready. Returns the count, or -1 with EBADF as select(2) has it. */
-static int to_sets(const struct pollfd *fds, nfds_t n, fd_set *in, fd_set *out, fd_set *except)
+/* Leaves in the sets what is ready. Returns the count, or -1 with EBADF as select(2)
+ * has it. */
+static int to_sets(const struct pollfd *fds, nfds_t n, fd_set *in, fd_set *out,
+                   fd_set *except)
 {
     int count = 0;
     for (nfds_t i = 0; i < n; i++) {
@@ -100,7 +104,8 @@ static int to_sets(const struct pollfd *fds, nfds_t n, fd_set *in, fd_set *out, 
     return count;
 }
 
-static int select_until(int n, fd_set *in, fd_set *out, fd_set *except, int64_t deadline)
+static int select_until(int n, fd_set *in, fd_set *out, fd_set *except,
+                        int64_t deadline)
 {
     if (n < 0 || n > FD_SETSIZE)
         return gn_fail(-EINVAL);
@@ -119,7 +124,8 @@ int select(int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *t)
 {
     if (!gn_may_park())
         return gn_real()->select(n, in, out, except, t);
-    int64_t deadline = t ? gn_after(t->tv_sec * GN_SECOND + t->tv_usec * 1000) : GN_NEVER;
+    int64_t deadline =
+        t ? gn_after(t->tv_sec * GN_SECOND + t->tv_usec * 1000) : GN_NEVER;
     return select_until(n, in, out, except, deadline);
 }
 
@@ -128,7 +134,8 @@ int pselect(int n, fd_set *in, fd_set *out, fd_set *except, const struct timespe
 {
     if (!gn_may_park())
         return gn_real()->pselect(n, in, out, except, t, mask);
-    return select_until(n, in, out, except, t ? gn_after(gn_from_timespec(t)) : GN_NEVER);
+    return select_until(n, in, out, except,
+                        t ? gn_after(gn_from_timespec(t)) : GN_NEVER);
 }
 
 /* ---- epoll: its own descriptor is readable when it has events ---- */

@@ -1,4 +1,5 @@
-/* waitpid: parks on the child's pidfd. Waiting for any child has no descriptor: it looks now and then. */
+/* waitpid: parks on the child's pidfd. Waiting for any child has no descriptor: it
+ * looks now and then. */
 #include "block.h"
 
 #include <sys/syscall.h>

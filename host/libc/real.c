@@ -7,8 +7,8 @@
 struct gn_real gn_real_table;
 atomic_bool gn_real_loaded;
 
-/* dlsym(RTLD_NEXT) gives the oldest version of a symbol, and the oldest pthread_cond_* take another
- * struct; so ask for the version that changed them first. */
+/* dlsym(RTLD_NEXT) gives the oldest version of a symbol, and the oldest pthread_cond_*
+ * take another struct; so ask for the version that changed them first. */
 static void *find(const char *name)
 {
     void *f = NULL;
@@ -33,4 +33,5 @@ void gn_real_load(void)
 
 #define GN_ROW(ret, name, params, how) {#name, how},
 #define GN_ALIAS_ROW(name, to) {#name, "as " #to},
-const struct gn_name gn_names[] = {GN_NAMES(GN_ROW) GN_ALIASES(GN_ALIAS_ROW){NULL, NULL}};
+const struct gn_name gn_names[] = {GN_NAMES(GN_ROW)
+                                       GN_ALIASES(GN_ALIAS_ROW){NULL, NULL}};

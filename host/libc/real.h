@@ -1,6 +1,7 @@
 /* The real libc functions behind the names this layer defines: gn_real()->poll(...).
  *
- * Filled at the first use, which may come before any constructor of ours has run. Any thread. */
+ * Filled at the first use, which may come before any constructor of ours has run. Any
+ * thread. */
 #ifndef GN_REAL_H
 #define GN_REAL_H
 

@@ -1,5 +1,6 @@
-/* getaddrinfo gethostbyname getnameinfo: the resolver polls inside libc, out of reach, so a fiber has a
- * pool thread make the call. What needs no look-up is answered at once. */
+/* getaddrinfo gethostbyname getnameinfo: the resolver polls inside libc, out of reach,
+ * so a fiber has a pool thread make the call. What needs no look-up is answered at
+ * once. */
 #include "../sched/offload.h"
 #include "real.h"
 
@@ -38,8 +39,8 @@ struct lookup {
 static void run_lookup(struct gn_job *job)
 {
     struct lookup *l = gn_container_of(job, struct lookup, job);
-    l->result = gn_real()->getaddrinfo(l->host, l->service, l->has_hints ? &l->hints : NULL,
-                                       &l->found);
+    l->result = gn_real()->getaddrinfo(l->host, l->service,
+                                       l->has_hints ? &l->hints : NULL, &l->found);
     l->error = errno;
 }
 
@@ -95,7 +96,8 @@ int getaddrinfo(const char *host, const char *service, const struct addrinfo *hi
     return result;
 }
 
-/* ---- gethostbyname: a static answer, as libc's, good until this thread's next call ---- */
+/* ---- gethostbyname: a static answer, as libc's, good until this thread's next call
+ * ---- */
 
 enum { HOST_BYTES = 8192, HOST_POINTERS = 64 };
 
@@ -131,7 +133,9 @@ static struct hostent *to_hostent(const char *host, const struct addrinfo *found
 
 static int to_h_errno(int error)
 {
-    return error == EAI_AGAIN ? TRY_AGAIN : error == EAI_NONAME ? HOST_NOT_FOUND : NO_RECOVERY;
+    return error == EAI_AGAIN    ? TRY_AGAIN
+           : error == EAI_NONAME ? HOST_NOT_FOUND
+                                 : NO_RECOVERY;
 }
 
 struct hostent *gethostbyname(const char *host)
@@ -164,8 +168,9 @@ struct naming {
 static void run_naming(struct gn_job *job)
 {
     struct naming *n = gn_container_of(job, struct naming, job);
-    n->result = gn_real()->getnameinfo((struct sockaddr *)&n->address, n->length, n->host,
-                                       sizeof n->host, n->service, sizeof n->service, n->flags);
+    n->result =
+        gn_real()->getnameinfo((struct sockaddr *)&n->address, n->length, n->host,
+                               sizeof n->host, n->service, sizeof n->service, n->flags);
     n->error = errno;
 }
 
@@ -184,14 +189,15 @@ static int hand_over(char *to, socklen_t room, const char *from)
     return 0;
 }
 
-int getnameinfo(const struct sockaddr *address, socklen_t length, char *host, socklen_t host_room,
-                char *service, socklen_t service_room, int flags)
+int getnameinfo(const struct sockaddr *address, socklen_t length, char *host,
+                socklen_t host_room, char *service, socklen_t service_room, int flags)
 {
     struct naming *n;
-    bool looks_up = (host && !(flags & NI_NUMERICHOST)) || (service && !(flags & NI_NUMERICSERV));
+    bool looks_up =
+        (host && !(flags & NI_NUMERICHOST)) || (service && !(flags & NI_NUMERICSERV));
     if (!looks_up || !offloads() || length > sizeof n->address)
-        return gn_real()->getnameinfo(address, length, host, host_room, service, service_room,
-                                      flags);
+        return gn_real()->getnameinfo(address, length, host, host_room, service,
+                                      service_room, flags);
     if (!(n = calloc(1, sizeof *n)))
         return EAI_MEMORY;
     n->job.run = run_naming;

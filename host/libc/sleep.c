@@ -1,7 +1,9 @@
-/* sleep usleep nanosleep clock_nanosleep. glibc's call one another inside, so each is its own. */
+/* sleep usleep nanosleep clock_nanosleep. glibc's call one another inside, so each is
+ * its own. */
 #include "block.h"
 
-/* Sleeps `ns` and tells in *left how much of it a cancellation cut off. Returns 0 or a negative errno. */
+/* Sleeps `ns` and tells in *left how much of it a cancellation cut off. Returns 0 or a
+ * negative errno. */
 static int sleep_for(int64_t ns, int64_t *left)
 {
     int64_t deadline = gn_after(ns);
@@ -65,7 +67,8 @@ int clock_nanosleep(clockid_t clock, int flags, const struct timespec *wanted,
                     struct timespec *rest)
 {
     int64_t left;
-    bool ours = clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME;
+    bool ours =
+        clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME;
     if (!ours || !gn_may_park())
         return gn_real()->clock_nanosleep(clock, flags, wanted, rest);
     if (!valid(wanted))

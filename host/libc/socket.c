@@ -1,4 +1,5 @@
-/* Sockets: try without blocking, and park on EAGAIN. The real O_NONBLOCK flag stays the application's. */
+/* Sockets: try without blocking, and park on EAGAIN. The real O_NONBLOCK flag stays the
+ * application's. */
 #include "block.h"
 
 #include <netinet/in.h>
@@ -14,7 +15,8 @@ static bool would_block(ssize_t r, int flags)
 
 /* ---- receiving ---- */
 
-/* A blocking recv() with MSG_WAITALL goes on until the buffer is full or the stream ends. */
+/* A blocking recv() with MSG_WAITALL goes on until the buffer is full or the stream
+ * ends. */
 static ssize_t recv_all(int fd, char *buf, size_t n, int flags)
 {
     size_t got = 0;
@@ -43,7 +45,8 @@ ssize_t recv(int fd, void *buf, size_t n, int flags)
     return r;
 }
 
-ssize_t recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *from, socklen_t *len)
+ssize_t recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *from,
+                 socklen_t *len)
 {
     if (gn_stream_of(fd))
         return recv(fd, buf, n, flags);
@@ -133,7 +136,8 @@ ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
     struct iovec few[IOVS_ON_STACK], *iov = few;
     if (!gn_fiber_self())
         return gn_real()->sendmsg(fd, msg, flags);
-    if (msg->msg_iovlen > IOVS_ON_STACK && !(iov = calloc(msg->msg_iovlen, sizeof *iov)))
+    if (msg->msg_iovlen > IOVS_ON_STACK &&
+        !(iov = calloc(msg->msg_iovlen, sizeof *iov)))
         return -1;
     if (msg->msg_iovlen)
         memcpy(iov, msg->msg_iov, msg->msg_iovlen * sizeof *iov);
@@ -147,8 +151,9 @@ ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 
 /* ---- connections ---- */
 
-/* A blocking accept() on a listening socket that is not ours: another process may be faster after
- * poll said ready, so the socket is non-blocking for the length of each call. */
+/* A blocking accept() on a listening socket that is not ours: another process may be
+ * faster after poll said ready, so the socket is non-blocking for the length of each
+ * call. */
 static int accept_any(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
     for (;;) {

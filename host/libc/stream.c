@@ -8,7 +8,8 @@ enum { CHUNK = 1024, CHUNKS = 1024 };
 
 typedef _Atomic(struct gn_stream *) slot;
 
-static _Atomic(slot *) chunks[CHUNKS]; /* by fd / CHUNK; made when first needed, kept for ever */
+static _Atomic(slot *)
+    chunks[CHUNKS]; /* by fd / CHUNK; made when first needed, kept for ever */
 
 static slot *find(int fd)
 {

@@ -7,19 +7,26 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { KEYS = 4 };
+enum {
+    KEYS = 4,
+    WARM = 256,    /* idle threads that keep the pages of their stacks */
+    COLD_AFTER = 2 /* seconds */
+};
 
 struct thread {
     struct gn_list link;  /* in `all`, until joined or, when detached, ended */
     struct gn_list spare; /* in `held_back` until started */
     void *(*fn)(void *);
     void *arg, *result;
+    struct gn_fiber *fiber;  /* NULL until started */
     struct gn_fiber *joiner; /* waits for the end */
+    struct gn_timer cold;    /* armed while idle */
     void *value[KEYS];       /* of the keys in `keys` */
     bool ended, detached;
 };
 
-/* Which keys are per fiber is a fact of the process: libraries share them between threads. */
+/* Which keys are per fiber is a fact of the process: libraries share them between
+ * threads. */
 static struct {
     pthread_key_t key[KEYS];
     void (*destructor[KEYS])(void *);
@@ -29,6 +36,7 @@ static struct {
 static _Thread_local struct {
     struct gn_list all, held_back;
     bool as_fibers, first;
+    unsigned idle; /* threads that wait on idle_on */
     pthread_cond_t *idle_on;
 } mine;
 
@@ -60,7 +68,8 @@ static void run_destructors(struct thread *t)
 static void run(void *arg)
 {
     struct thread *t = arg;
-    gn_fiber_self()->slot[GN_SLOT_THREAD] = t;
+    t->fiber = gn_fiber_self();
+    t->fiber->slot[GN_SLOT_THREAD] = t;
     t->result = t->fn(t->arg);
     run_destructors(t);
     t->ended = true;
@@ -78,7 +87,8 @@ static bool start(struct thread *t)
     return true;
 }
 
-static int create_fiber(pthread_t *id, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
+static int create_fiber(pthread_t *id, const pthread_attr_t *attr, void *(*fn)(void *),
+                        void *arg)
 {
     int state = PTHREAD_CREATE_JOINABLE;
     struct thread *t = calloc(1, sizeof *t);
@@ -108,6 +118,7 @@ void gn_threads_as_fibers(void)
     }
     mine.as_fibers = mine.first = true;
     mine.idle_on = NULL;
+    mine.idle = 0;
 }
 
 int gn_threads_plain(void)
@@ -115,10 +126,12 @@ int gn_threads_plain(void)
     mine.as_fibers = false;
     if (gn_list_empty(&mine.held_back))
         return 0;
-    return start(gn_container_of(mine.held_back.prev, struct thread, spare)) ? 0 : -ENOMEM;
+    return start(gn_container_of(mine.held_back.prev, struct thread, spare)) ? 0
+                                                                             : -ENOMEM;
 }
 
-int pthread_create(pthread_t *id, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
+int pthread_create(pthread_t *id, const pthread_attr_t *attr, void *(*fn)(void *),
+                   void *arg)
 {
     if (!mine.as_fibers)
         return gn_real()->pthread_create(id, attr, fn, arg);
@@ -162,10 +175,36 @@ int pthread_setname_np(pthread_t id, const char *name)
 
 /* ---- the pool that grows ---- */
 
-void gn_thread_idles_on(pthread_cond_t *c)
+static void on_cold(struct gn_timer *t)
 {
-    if (self_thread() && !mine.idle_on)
+    if (mine.idle > WARM)
+        gn_fiber_trim(gn_container_of(t, struct thread, cold)->fiber);
+}
+
+static void start_idling(struct thread *t)
+{
+    struct gn_sched *s = gn_sched_self();
+    mine.idle++;
+    t->cold.fn = on_cold;
+    gn_timer_add(&s->timers, &t->cold, s->now + COLD_AFTER * GN_SECOND);
+}
+
+void gn_thread_idle(pthread_cond_t *c)
+{
+    if (!self_thread())
+        return;
+    if (!mine.idle_on)
         mine.idle_on = c;
+    if (c == mine.idle_on)
+        start_idling(self_thread());
+}
+
+void gn_thread_busy(pthread_cond_t *c)
+{
+    if (!self_thread() || c != mine.idle_on)
+        return;
+    mine.idle--;
+    gn_timer_del(&gn_sched_self()->timers, &self_thread()->cold);
 }
 
 bool gn_thread_start_for(pthread_cond_t *c)

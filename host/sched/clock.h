@@ -33,7 +33,8 @@ static inline int64_t gn_after(int64_t ns)
     return __builtin_add_overflow(gn_now(), ns, &deadline) ? GN_NEVER : deadline;
 }
 
-/* The deadline for a time-out in milliseconds as poll(2) takes it: negative waits for ever. */
+/* The deadline for a time-out in milliseconds as poll(2) takes it: negative waits for
+ * ever. */
 static inline int64_t gn_after_ms(int ms)
 {
     return ms < 0 ? GN_NEVER : gn_after(ms * GN_MS);

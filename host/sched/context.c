@@ -4,9 +4,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__x86_64__)
+#if defined(GN_CONTEXT_UCONTEXT)
 
-/* Callee-saved by the System V ABI: rbx rbp r12-r15, the control bits of mxcsr and the x87 word. */
+void gn_context_make(struct gn_context *c, void *stack, size_t size,
+                     void (*entry)(void))
+{
+    if (getcontext(&c->uc) < 0)
+        abort();
+    c->uc.uc_stack.ss_sp = stack;
+    c->uc.uc_stack.ss_size = size;
+    c->uc.uc_link = NULL;
+    makecontext(&c->uc, entry, 0);
+}
+
+void gn_context_switch(struct gn_context *from, struct gn_context *to)
+{
+    if (swapcontext(&from->uc, &to->uc) < 0)
+        abort();
+}
+
+#elif defined(__x86_64__)
+
+/* Callee-saved by the System V ABI: rbx rbp r12-r15, the control bits of mxcsr and the
+ * x87 word. */
 __asm__(".text\n"
         ".p2align 4\n"
         ".globl gn_context_switch\n"
@@ -44,7 +64,8 @@ struct frame {
     void *end; /* a null return address: where a backtrace stops */
 };
 
-void gn_context_make(struct gn_context *c, void *stack, size_t size, void (*entry)(void))
+void gn_context_make(struct gn_context *c, void *stack, size_t size,
+                     void (*entry)(void))
 {
     uintptr_t top = ((uintptr_t)stack + size) & ~(uintptr_t)15;
     struct frame *f = (struct frame *)top - 1;
@@ -99,31 +120,14 @@ struct frame {
     uint64_t d8_15[8];
 };
 
-void gn_context_make(struct gn_context *c, void *stack, size_t size, void (*entry)(void))
+void gn_context_make(struct gn_context *c, void *stack, size_t size,
+                     void (*entry)(void))
 {
     uintptr_t top = ((uintptr_t)stack + size) & ~(uintptr_t)15;
     struct frame *f = (struct frame *)top - 1;
     memset(f, 0, sizeof *f);
     f->lr = entry;
     c->sp = f;
-}
-
-#else
-
-void gn_context_make(struct gn_context *c, void *stack, size_t size, void (*entry)(void))
-{
-    if (getcontext(&c->uc) < 0)
-        abort();
-    c->uc.uc_stack.ss_sp = stack;
-    c->uc.uc_stack.ss_size = size;
-    c->uc.uc_link = NULL;
-    makecontext(&c->uc, entry, 0);
-}
-
-void gn_context_switch(struct gn_context *from, struct gn_context *to)
-{
-    if (swapcontext(&from->uc, &to->uc) < 0)
-        abort();
 }
 
 #endif

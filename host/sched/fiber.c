@@ -3,8 +3,11 @@
 #include "sched.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
@@ -15,7 +18,8 @@
     ((void)(save), (void)(bottom), (void)(size))
 #endif
 
-/* ---- switching: the only two places where a stack changes, so sanitizers are told here ---- */
+/* ---- switching: the only two places where a stack changes, so sanitizers are told
+ * here ---- */
 
 static _Thread_local struct gn_fiber *self;
 
@@ -106,6 +110,15 @@ void gn_fiber_rename(struct gn_fiber *f, const char *name)
     f->name[n] = '\0';
 }
 
+void gn_fiber_trim(struct gn_fiber *f)
+{
+    enum { SPARED = 4096 }; /* bytes below `depth` that the switch itself has used */
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), low = (uintptr_t)f->stack.base;
+    uintptr_t high = ((uintptr_t)f->depth - SPARED) & ~(page - 1);
+    if (f->parked && high > low)
+        madvise((void *)low, high - low, MADV_DONTNEED);
+}
+
 /* ---- waiting ---- */
 
 bool gn_may_park(void)
@@ -121,6 +134,7 @@ static int park(struct gn_fiber *f, int64_t deadline)
         gn_timer_add(&f->sched->timers, &f->timer, deadline) < 0)
         return -ENOMEM;
     f->parked = true;
+    f->depth = __builtin_frame_address(0);
     leave(f, &f->sanitizer);
     gn_timer_del(&f->sched->timers, &f->timer);
     errno = saved_errno;

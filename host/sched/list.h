@@ -1,7 +1,7 @@
 /* Intrusive circular doubly linked lists.
  *
- * A list head and a member are the same struct. A member that is in no list points to itself,
- * so gn_list_del() may be called twice. Nothing here allocates. */
+ * A list head and a member are the same struct. A member that is in no list points to
+ * itself, so gn_list_del() may be called twice. Nothing here allocates. */
 #ifndef GN_LIST_H
 #define GN_LIST_H
 
@@ -13,7 +13,7 @@ struct gn_list {
 };
 
 #define gn_container_of(ptr, type, member) \
-    ((type *)((char *)(ptr) - offsetof(type, member)))
+    ((type *)((char *)(ptr)-offsetof(type, member)))
 
 static inline void gn_list_init(struct gn_list *l)
 {

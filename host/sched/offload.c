@@ -58,7 +58,8 @@ static struct gn_job *pop(struct gn_pool *p)
     return gn_container_of(l, struct gn_job, link);
 }
 
-/* Next job, or NULL when the thread should end. Called and returns with the lock held. */
+/* Next job, or NULL when the thread should end. Called and returns with the lock held.
+ */
 static struct gn_job *next_job(struct gn_pool *p)
 {
     struct timespec until;
@@ -125,16 +126,17 @@ static int enqueue(struct gn_pool *p, struct gn_job *job)
     return r < 0 ? -ENOMEM : 0;
 }
 
-/* Takes a job that no thread has begun out of the queue; else leaves it to on_done(). */
+/* Takes a job that no thread has begun out of the queue; else leaves it to on_done(),
+ * unless it has come back while this fiber waited for the lock. */
 static void abandon(struct gn_pool *p, struct gn_job *job)
 {
-    job->fiber = NULL;
     pthread_mutex_lock(&p->lock);
     bool queued = !gn_list_empty(&job->link);
     gn_list_del(&job->link);
     p->queued -= queued;
     pthread_mutex_unlock(&p->lock);
-    if (queued)
+    job->fiber = NULL;
+    if (queued || job->done)
         job->drop(job);
 }
 
@@ -147,7 +149,11 @@ int gn_offload(struct gn_job *job)
     job->message.fn = on_done;
     job->done = false;
     gn_list_init(&job->link);
-    int r = self->cancelled ? self->cancelled : enqueue(p, job);
+    if (self->cancelled) {
+        job->drop(job);
+        return self->cancelled;
+    }
+    int r = enqueue(p, job);
     if (r == -ENOMEM)
         return r;
     while (r == 0 && !job->done)

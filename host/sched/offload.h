@@ -1,7 +1,7 @@
 /* The offload pool: threads for calls that block and have no descriptor to wait for.
  *
- * Threads start when work waits and none is idle, up to a bound, and end after ten idle seconds.
- * One pool serves all schedulers of a host. */
+ * Threads start when work waits and none is idle, up to a bound, and end after ten idle
+ * seconds. One pool serves all schedulers of a host. */
 #ifndef GN_OFFLOAD_H
 #define GN_OFFLOAD_H
 
@@ -11,8 +11,10 @@ struct gn_pool;
 
 /* A job lives on the heap, because a cancelled fiber leaves it behind. */
 struct gn_job {
-    void (*run)(struct gn_job *);  /* on a pool thread; may block; must not use the scheduler */
-    void (*drop)(struct gn_job *); /* frees it; called by the pool only when nobody waits any more */
+    void (*run)(
+        struct gn_job *); /* on a pool thread; may block; must not use the scheduler */
+    void (*drop)(struct gn_job *); /* frees it; called by the pool only when nobody
+                                      waits any more */
     struct gn_message message;     /* private from here on */
     struct gn_list link;
     struct gn_fiber *fiber; /* NULL once abandoned; the scheduler's thread only */
@@ -20,16 +22,17 @@ struct gn_job {
     bool done;
 };
 
-/* Makes a pool of at most `threads` threads; none is started yet. Returns NULL when out of memory. */
+/* Makes a pool of at most `threads` threads; none is started yet. Returns NULL when out
+ * of memory. */
 struct gn_pool *gn_pool_new(unsigned threads);
 
 /* Waits for running jobs, drops queued ones, ends the threads. */
 void gn_pool_free(struct gn_pool *);
 
 /* Runs a job on the pool of the fiber's scheduler. May wait.
- * Returns 0 when it has run: the job is the caller's again. Returns -ECANCELED when the fiber was
- * cancelled or -ENOMEM when no thread can be had; the job is then the pool's (-ECANCELED) and must not
- * be touched, or still the caller's (-ENOMEM). */
+ * Returns 0 when it has run: the job is the caller's again. Returns -ECANCELED when the
+ * fiber was cancelled or -ENOMEM when no thread can be had; the job is then the pool's
+ * (-ECANCELED) and must not be touched, or still the caller's (-ENOMEM). */
 int gn_offload(struct gn_job *);
 
 #endif

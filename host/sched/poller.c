@@ -45,7 +45,8 @@ static int grow(struct gn_poller *p, size_t count)
     return 0;
 }
 
-/* As find(), but makes the entry. Returns NULL for a negative number or when out of memory. */
+/* As find(), but makes the entry. Returns NULL for a negative number or when out of
+ * memory. */
 static struct gn_fd *find_or_make(struct gn_poller *p, int fd)
 {
     size_t chunk = (size_t)fd / GN_FD_CHUNK;
@@ -72,7 +73,8 @@ static struct epoll_event event_for(const struct gn_fd *entry, int fd, uint32_t 
     };
 }
 
-/* Asks for one event in any of the waits' interest, whatever the kernel knew of this number. */
+/* Asks for one event in any of the waits' interest, whatever the kernel knew of this
+ * number. */
 static int arm(struct gn_poller *p, struct gn_fd *entry, int fd)
 {
     uint32_t events = EPOLLONESHOT;
@@ -226,6 +228,8 @@ int gn_wait_fd(int fd, uint32_t events, int64_t deadline)
 {
     struct gn_fiber *self = gn_fiber_self();
     struct gn_wait w = {.fiber = self, .fd = fd, .events = events};
+    if (fd < 0)
+        return -EBADF;
     int r = begin_wait(&self->sched->poller, &w);
     if (r < 0)
         return r;

@@ -1,9 +1,10 @@
 /* The poller: epoll, in the two ways the host needs it.
  *
- * A *watch* is for descriptors the host owns from birth to close: registered once, edge-triggered,
- * it calls a function at each change. A *wait* is for descriptors of which only the number is known
- * (a library made them and may close them unseen): each wait arms them anew, one shot, and believes
- * the kernel, so a reused number can never be mistaken for its predecessor. */
+ * A *watch* is for descriptors the host owns from birth to close: registered once,
+ * edge-triggered, it calls a function at each change. A *wait* is for descriptors of
+ * which only the number is known (a library made them and may close them unseen): each
+ * wait arms them anew, one shot, and believes the kernel, so a reused number can never
+ * be mistaken for its predecessor. */
 #ifndef GN_POLLER_H
 #define GN_POLLER_H
 
@@ -14,7 +15,8 @@
 
 struct gn_watch {
     int fd;
-    void (*fn)(struct gn_watch *, uint32_t events); /* on the loop's own stack; must not wait */
+    void (*fn)(struct gn_watch *,
+               uint32_t events); /* on the loop's own stack; must not wait */
 };
 
 /* One fiber's interest in one descriptor. */
@@ -26,13 +28,15 @@ struct gn_wait {
     uint32_t ready;  /* what happened; EPOLLNVAL (below) when it was closed meanwhile */
 };
 
-#define EPOLLNVAL ((uint32_t)0x20) /* poll.h's POLLNVAL, which epoll does not define */
+#define EPOLLNVAL ((uint32_t)0x20) /* poll.h's POLLNVAL, which epoll does not define \
+                                    */
 
 struct gn_fd {
     struct gn_watch *watch; /* NULL when nobody watches */
     struct gn_list waits;
-    uint32_t generation; /* bumped by gn_fd_closed(): events of a duplicate are not ours */
-    bool known;          /* probably in the kernel's set: saves a failing epoll_ctl, no more */
+    uint32_t
+        generation; /* bumped by gn_fd_closed(): events of a duplicate are not ours */
+    bool known; /* probably in the kernel's set: saves a failing epoll_ctl, no more */
 };
 
 enum { GN_FD_CHUNK = 1024 };
@@ -47,24 +51,27 @@ struct gn_poller {
 int gn_poller_open(struct gn_poller *);
 void gn_poller_close(struct gn_poller *);
 
-/* Collects events and calls watches and wakes waiting fibers. Blocks until something happens or the
- * deadline (ns, monotonic; 0: does not block; GN_NEVER). For the loop only. */
+/* Collects events and calls watches and wakes waiting fibers. Blocks until something
+ * happens or the deadline (ns, monotonic; 0: does not block; GN_NEVER). For the loop
+ * only. */
 void gn_poller_poll(struct gn_poller *, int64_t deadline);
 
 /* Registers a watch, edge-triggered, until its descriptor is closed. Borrows it.
  * Returns 0 or a negative errno. */
 int gn_watch_add(struct gn_poller *, struct gn_watch *, uint32_t events);
 
-/* Must be called before a watched or waited-for descriptor is closed: forgets the watch and wakes
- * everyone who waits with EPOLLNVAL. Does nothing for other numbers. */
+/* Must be called before a watched or waited-for descriptor is closed: forgets the watch
+ * and wakes everyone who waits with EPOLLNVAL. Does nothing for other numbers. */
 void gn_fd_closed(struct gn_poller *, int fd);
 
-/* Waits for any of n descriptors. May wait. Returns how many `ready` fields are set, 0 at the
- * deadline, or a negative errno (-ECANCELED). Regular files are ready at once. */
+/* Waits for any of n descriptors. May wait. Returns how many `ready` fields are set, 0
+ * at the deadline, or a negative errno (-ECANCELED). Regular files are ready at once.
+ */
 int gn_wait_any(struct gn_wait *waits, size_t n, int64_t deadline);
 
-/* gn_wait_any() for one descriptor. Returns 0 when ready, -ETIMEDOUT, -EBADF when it was closed
- * meanwhile, -EPERM when it can never block (a regular file), or -ECANCELED. May wait. */
+/* gn_wait_any() for one descriptor. Returns 0 when ready, -ETIMEDOUT, -EBADF when it
+ * was closed meanwhile, -EPERM when it can never block (a regular file), or -ECANCELED.
+ * May wait. */
 int gn_wait_fd(int fd, uint32_t events, int64_t deadline);
 
 #endif

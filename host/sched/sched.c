@@ -145,7 +145,8 @@ static void free_ended(struct gn_sched *s)
 
 /* ---- the loop ---- */
 
-/* Runs what is ready now; what becomes ready meanwhile has its turn in the next round. */
+/* Runs what is ready now; what becomes ready meanwhile has its turn in the next round.
+ */
 static void run_ready(struct gn_sched *s)
 {
     struct gn_list round, *l;

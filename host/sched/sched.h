@@ -1,5 +1,6 @@
-/* The scheduler: one per OS thread that runs fibers. Runs what is ready, then waits in epoll for
- * descriptors, deadlines and messages from other threads. Knows nothing of Lua or HTTP. */
+/* The scheduler: one per OS thread that runs fibers. Runs what is ready, then waits in
+ * epoll for descriptors, deadlines and messages from other threads. Knows nothing of
+ * Lua or HTTP. */
 #ifndef GN_SCHED_H
 #define GN_SCHED_H
 
@@ -8,8 +9,8 @@
 
 #include <pthread.h>
 
-/* A note from another thread, to be run on the loop's own stack. The sender owns the memory until
- * `fn` is called; `fn` may free it. */
+/* A note from another thread, to be run on the loop's own stack. The sender owns the
+ * memory until `fn` is called; `fn` may free it. */
 struct gn_message {
     struct gn_message *next;
     void (*fn)(struct gn_message *);
@@ -18,16 +19,16 @@ struct gn_message {
 struct gn_pool;
 
 struct gn_sched {
-    struct gn_list ready;    /* fibers to run, in order */
-    int64_t now;             /* when the loop last came back from the kernel; monotonic ns */
+    struct gn_list ready; /* fibers to run, in order */
+    int64_t now; /* when the loop last came back from the kernel; monotonic ns */
     struct gn_timers timers;
     struct gn_poller poller;
     struct gn_stacks stacks;
-    struct gn_context loop;      /* where fibers switch back to */
-    struct gn_stack loop_stack;  /* known only under AddressSanitizer */
-    struct gn_fiber *ended;      /* the fiber that has just ended and waits to be freed */
-    size_t fibers;               /* alive */
-    struct gn_pool *pool;        /* for offloaded calls; borrowed; may be NULL */
+    struct gn_context loop;     /* where fibers switch back to */
+    struct gn_stack loop_stack; /* known only under AddressSanitizer */
+    struct gn_fiber *ended; /* the fiber that has just ended and waits to be freed */
+    size_t fibers;          /* alive */
+    struct gn_pool *pool;   /* for offloaded calls; borrowed; may be NULL */
     struct {
         pthread_mutex_t lock; /* protects head and tail */
         struct gn_message *head, **tail;
@@ -50,7 +51,8 @@ void gn_sched_run(struct gn_sched *);
 /* Sends a message to a scheduler. Any thread; async-signal-safe it is not. */
 void gn_sched_post(struct gn_sched *, struct gn_message *);
 
-/* For fiber.c: counts a new fiber and makes it ready; lets the loop free an ended one. */
+/* For fiber.c: counts a new fiber and makes it ready; lets the loop free an ended one.
+ */
 void gn_sched_adopt(struct gn_sched *, struct gn_fiber *);
 void gn_sched_bury(struct gn_sched *, struct gn_fiber *);
 

@@ -140,7 +140,8 @@ static void say(const char *text)
         return;
 }
 
-/* Async-signal-safe. Returning with the default action in place repeats the fault and ends. */
+/* Async-signal-safe. Returning with the default action in place repeats the fault and
+ * ends. */
 static void on_fault(int sig, siginfo_t *info, void *context)
 {
     (void)context;
@@ -155,11 +156,14 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 
 void gn_stack_watch(const char *(*name)(const void *fault))
 {
-    struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    struct sigaction sa = {.sa_sigaction = on_fault,
+                           .sa_flags = SA_SIGINFO | SA_ONSTACK};
     fiber_at = name;
     sigaction(SIGSEGV, &sa, NULL);
     sigaction(SIGBUS, &sa, NULL);
 }
+
+static _Thread_local void *alt_stack; /* ours; NULL when somebody else has set one */
 
 int gn_stack_watch_thread(void)
 {
@@ -168,23 +172,22 @@ int gn_stack_watch_thread(void)
     if (!alt.ss_sp)
         return -ENOMEM;
     if (sigaltstack(NULL, &old) == 0 && !(old.ss_flags & SS_DISABLE)) {
-        free(alt.ss_sp); /* a sanitizer has set one */
+        free(alt.ss_sp); /* a sanitizer has set one, or the program */
         return 0;
     }
-    if (sigaltstack(&alt, NULL) == 0)
+    if (sigaltstack(&alt, NULL) == 0) {
+        alt_stack = alt.ss_sp;
         return 0;
+    }
     free(alt.ss_sp);
     return -errno;
 }
 
 void gn_stack_unwatch_thread(void)
 {
-    stack_t old, off = {.ss_flags = SS_DISABLE};
-#if !defined(__SANITIZE_ADDRESS__) /* there the sanitizer's own */
-    if (sigaltstack(NULL, &old) == 0 && !(old.ss_flags & SS_DISABLE) &&
-        sigaltstack(&off, NULL) == 0)
-        free(old.ss_sp);
-#else
-    (void)old, (void)off;
-#endif
+    stack_t off = {.ss_flags = SS_DISABLE};
+    if (!alt_stack || sigaltstack(&off, NULL) < 0)
+        return;
+    free(alt_stack);
+    alt_stack = NULL;
 }

@@ -1,16 +1,18 @@
 /* Fiber stacks: 512 KiB of address space each, paid for only where touched.
  *
- * Stacks are cut from slabs of one mapping each, so that ten thousand of them do not exhaust the
- * kernel's count of mappings. Below each lies a guard page, by MADV_GUARD_INSTALL where the kernel
- * has it (Linux 6.13: no mapping of its own), else by mprotect(). A freed stack keeps its pages for
- * the next fiber while at most GN_STACKS_WARM are free; the pages of the others go back. */
+ * Stacks are cut from slabs of one mapping each, so that ten thousand of them do not
+ * exhaust the kernel's count of mappings. Below each lies a guard page, by
+ * MADV_GUARD_INSTALL where the kernel has it (Linux 6.13: no mapping of its own), else
+ * by mprotect(). A freed stack keeps its pages for the next fiber while at most
+ * GN_STACKS_WARM are free; the pages of the others go back. */
 #ifndef GN_STACK_H
 #define GN_STACK_H
 
 #include "list.h"
 
-/* Lua refuses its 200th nested C call; that many calls of string.gsub need about 400 KiB, and
- * three times as much when AddressSanitizer puts red zones around every local variable. */
+/* Lua refuses its 200th nested C call; that many calls of string.gsub need about 400
+ * KiB, and three times as much when AddressSanitizer puts red zones around every local
+ * variable. */
 #if defined(__SANITIZE_ADDRESS__)
 #define GN_STACK_SIZE (2048 * 1024)
 #else
@@ -25,7 +27,8 @@ struct gn_stack {
 
 struct gn_stacks {
     struct gn_list slabs;
-    struct gn_list warm; /* free, with pages; a node lies in each stack's topmost bytes */
+    struct gn_list
+        warm; /* free, with pages; a node lies in each stack's topmost bytes */
     struct gn_list cold; /* free, without pages but the one that holds the node */
     size_t warm_count;
 };
@@ -41,11 +44,13 @@ int gn_stack_get(struct gn_stacks *, struct gn_stack *);
 /* Gives a stack back; nothing may run on it. */
 void gn_stack_put(struct gn_stacks *, struct gn_stack *);
 
-/* Installs, once for the process, a SIGSEGV handler that reports an overflow with the name of the
- * fiber and ends the process by the signal. Calls `name` from the handler, with the address. */
+/* Installs, once for the process, a SIGSEGV handler that reports an overflow with the
+ * name of the fiber and ends the process by the signal. Calls `name` from the handler,
+ * with the address. */
 void gn_stack_watch(const char *(*name)(const void *fault));
 
-/* Lets the calling thread run that handler when its stack is gone. Returns 0 or -ENOMEM. */
+/* Lets the calling thread run that handler when its stack is gone. Returns 0 or
+ * -ENOMEM. */
 int gn_stack_watch_thread(void);
 
 /* Undoes gn_stack_watch_thread(). */

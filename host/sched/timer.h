@@ -1,8 +1,8 @@
 /* Deadline timers: a binary heap of intrusive entries.
  *
- * A timer belongs to whoever embeds it, and calls its function once, on the loop's own stack,
- * when its deadline has passed. Adding and removing cost O(log n) and allocate only when the
- * heap has never been so large. Not for use from another thread. */
+ * A timer belongs to whoever embeds it, and calls its function once, on the loop's own
+ * stack, when its deadline has passed. Adding and removing cost O(log n) and allocate
+ * only when the heap has never been so large. Not for use from another thread. */
 #ifndef GN_TIMER_H
 #define GN_TIMER_H
 
@@ -41,7 +41,8 @@ static inline bool gn_timer_armed(const struct gn_timer *t)
 /* The earliest deadline; GN_NEVER when none is armed. */
 int64_t gn_timers_next(const struct gn_timers *);
 
-/* Disarms and calls every timer whose deadline is at or before `now`, earliest first. */
+/* Disarms and calls every timer whose deadline is at or before `now`, earliest first.
+ */
 void gn_timers_expire(struct gn_timers *, int64_t now);
 
 #endif

@@ -14,14 +14,16 @@ static int64_t check_deadline(lua_State *L, int arg)
 {
     lua_Number seconds = luaL_checknumber(L, arg);
     luaL_argcheck(L, seconds >= 0, arg, "seconds must not be negative"); /* nor a NaN */
-    return seconds < (lua_Number)(GN_NEVER / GN_SECOND) ? gn_after((int64_t)(seconds * GN_SECOND))
-                                                        : GN_NEVER;
+    return seconds < (lua_Number)(GN_NEVER / GN_SECOND)
+               ? gn_after((int64_t)(seconds * GN_SECOND))
+               : GN_NEVER;
 }
 
 /* Off fibers and in finalizers, where nothing may wait, the thread sleeps. */
 static void block_until(int64_t deadline)
 {
-    struct timespec t = {.tv_sec = deadline / GN_SECOND, .tv_nsec = deadline % GN_SECOND};
+    struct timespec t = {.tv_sec = deadline / GN_SECOND,
+                         .tv_nsec = deadline % GN_SECOND};
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
 }
 
@@ -79,12 +81,8 @@ static int core_now(lua_State *L)
 }
 
 static const luaL_Reg core[] = {
-    {"sleep", core_sleep},
-    {"yield", core_yield},
-    {"log", core_log},
-    {"level", core_level},
-    {"generation", core_generation},
-    {"now", core_now},
+    {"sleep", core_sleep}, {"yield", core_yield},           {"log", core_log},
+    {"level", core_level}, {"generation", core_generation}, {"now", core_now},
     {NULL, NULL},
 };
 

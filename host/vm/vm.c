@@ -117,15 +117,16 @@ lua_State *gn_vm_running(void)
     return f ? f->slot[GN_SLOT_LUA] : NULL;
 }
 
-/* The collector is marked busy while a finalizer runs: another fiber that allocated meanwhile would
- * never collect. lua_gc() answers -1 exactly then. */
+/* The collector is marked busy while a finalizer runs: another fiber that allocated
+ * meanwhile would never collect. lua_gc() answers -1 exactly then. */
 static bool may_park(struct gn_fiber *f)
 {
     lua_State *L = f->slot[GN_SLOT_LUA];
     return !L || lua_gc(L, LUA_GCCOUNT) >= 0;
 }
 
-/* Resumes until the function on the stack of `L` has ended. A yield lets the other fibers run. */
+/* Resumes until the function on the stack of `L` has ended. A yield lets the other
+ * fibers run. */
 static int resume(lua_State *L, int args)
 {
     int status, results;
@@ -151,8 +152,8 @@ static int make_traceback(lua_State *L)
     return 0;
 }
 
-/* Takes the traceback of what lies dead on `L`, closes its variables (they may wait), and calls
- * failed(arg, error, traceback) on the revived thread. */
+/* Takes the traceback of what lies dead on `L`, closes its variables (they may wait),
+ * and calls failed(arg, error, traceback) on the revived thread. */
 static void report(struct gn_vm *vm, lua_State *L, void *arg, lua_CFunction failed)
 {
     struct dead dead = {.L = L, .traceback = LUA_REFNIL};
@@ -169,7 +170,8 @@ static void report(struct gn_vm *vm, lua_State *L, void *arg, lua_CFunction fail
     if (resume(L, 3) == LUA_OK)
         return;
     const char *why = lua_tostring(L, -1);
-    gn_log(GN_ERROR, "error while an error was handled: %s", why ? why : "(no message)");
+    gn_log(GN_ERROR, "error while an error was handled: %s",
+           why ? why : "(no message)");
     lua_resetthread(L);
 }
 

@@ -53,7 +53,7 @@ local function add_runserver(parser)
   command:option("-h --host", "The address to listen on."):default("127.0.0.1")
   option(command, "-p --port", "The port to listen on; 0 takes a free one.", integer(0, 65535))
     :default("5000")
-  option(command, "--max-connections", "The most connections at once.", integer(1, 10000000))
+  option(command, "--max-connections", "The most connections at once.", integer(1, 65536))
     :argname("<n>"):default("10000")
   option(command, "--max-body", "The largest body of a request.", size)
     :argname("<size>"):default("8M")
@@ -70,6 +70,11 @@ local function add_run(parser)
   command:argument("args", "What the script finds in 'arg'."):args("*")
 end
 
+local function add_patches(parser)
+  local command = parser:command("patches", "List the libc names that are cooperative.")
+  command:add_help("-? --help")
+end
+
 local function new_parser(name)
   local parser = argparse(name, "Lua routes in blocking style, thousands at once on one thread.")
   parser:add_help("-? --help")
@@ -80,6 +85,7 @@ local function new_parser(name)
   parser:command_target("command")
   add_runserver(parser)
   add_run(parser)
+  add_patches(parser)
   return parser
 end
 
@@ -118,7 +124,7 @@ function cli.parse(args)
   if options.command == "run" then
     check_there(options.file, "file")
     options.args = theirs
-  else
+  elseif options.command == "runserver" then
     check_there(options.path)
   end
   return options

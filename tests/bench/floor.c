@@ -1,5 +1,6 @@
-/* The floor: a server that does nothing but epoll, recv and send of a fixed answer. What it costs, any
- * server on this machine costs; the rest is what a server adds. usage: floor PORT */
+/* The floor: a server that does nothing but epoll, recv and send of a fixed answer.
+ * What it costs, any server on this machine costs; the rest is what a server adds.
+ * usage: floor PORT */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -9,9 +10,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static const char answer[] = "HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 16:20:47 GMT\r\n"
-                             "Content-Length: 10\r\nContent-Type: text/html; charset=utf-8\r\n\r\n"
-                             "hello test";
+static const char answer[] =
+    "HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 16:20:47 GMT\r\n"
+    "Content-Length: 10\r\nContent-Type: text/html; charset=utf-8\r\n\r\n"
+    "hello test";
 
 static int listen_on(const char *port)
 {

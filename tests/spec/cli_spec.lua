@@ -105,7 +105,7 @@ describe("genet", function()
       {{"runserver", "-p", "1.5"}, "option '--port': '1.5' is not a number from 0 to 65535"},
       {{"runserver", "-p"}, "option '-p' requires an argument"},
       {{"runserver", "--max-connections", "0"},
-        "option '--max-connections': '0' is not a number from 1 to 10000000"},
+        "option '--max-connections': '0' is not a number from 1 to 65536"},
       {{"runserver", "--max-body", "8X"},
         "option '--max-body': '8X' is not a size such as 500K, 8M or 1G"},
       {{"runserver", "--max-body", "99999999999G"},
