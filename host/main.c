@@ -85,10 +85,7 @@ static const char *const verbs[] = {"runserver", "run", "patches", NULL};
 static int read_command(lua_State *L)
 {
     struct command *c = lua_touserdata(L, 1);
-    lua_getglobal(L, "require");
-    lua_pushliteral(L, "genet.cli");
-    lua_call(L, 1, 1);
-    lua_getfield(L, -1, "parse");
+    gn_vm_push_function(L, "genet.cli", "parse");
     push_argv(L, c);
     lua_call(L, 1, 1);
     lua_getfield(L, -1, "command");

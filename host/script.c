@@ -43,23 +43,13 @@ static int ended(lua_State *L, int status, lua_KContext context)
     return 0;
 }
 
-/* Lets the script require what lies beside it, as a route script may. */
-static void search_beside(lua_State *L, const char *file)
-{
-    lua_getglobal(L, "require");
-    lua_pushliteral(L, "genet.loader");
-    lua_call(L, 1, 1);
-    lua_getfield(L, -1, "search_beside");
-    lua_pushstring(L, file);
-    lua_call(L, 1, 0);
-    lua_pop(L, 1);
-}
-
 static int run(lua_State *L)
 {
     struct script *s = lua_touserdata(L, 1);
     gn_exchanges_register(L, &s->exchanges);
-    search_beside(L, s->file);
+    gn_vm_push_function(L, "genet.loader", "search_beside");
+    lua_pushstring(L, s->file);
+    lua_call(L, 1, 0);
     if (luaL_loadfile(L, s->file) != LUA_OK)
         return lua_error(L);
     int n = push_args(L, s);

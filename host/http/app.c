@@ -14,16 +14,6 @@ struct loading {
     const char *path;
 };
 
-/* require(module)[function](...): the module's function, at the top of the stack. */
-static void push_function(lua_State *L, const char *module, const char *function)
-{
-    lua_getglobal(L, "require");
-    lua_pushstring(L, module);
-    lua_call(L, 1, 1);
-    lua_getfield(L, -1, function);
-    lua_remove(L, -2);
-}
-
 static int ref_field(lua_State *L, const char *name)
 {
     lua_getfield(L, -1, name);
@@ -34,9 +24,9 @@ static int load(lua_State *L)
 {
     struct loading *l = lua_touserdata(L, 1);
     gn_exchanges_register(L, &l->app->exchanges);
-    push_function(L, "genet.log", "capture_print");
+    gn_vm_push_function(L, "genet.log", "capture_print");
     lua_call(L, 0, 0);
-    push_function(L, "genet.loader", "load");
+    gn_vm_push_function(L, "genet.loader", "load");
     lua_pushstring(L, l->path);
     lua_call(L, 1, 1);
     l->app->dispatch = ref_field(L, "dispatch");

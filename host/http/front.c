@@ -123,25 +123,19 @@ static struct mg_context *start(struct gn_front *f, int connections)
     char workers[16], head[16];
     const struct mg_callbacks callbacks = {
         .begin_request = on_request, .http_error = on_error, .log_message = on_message};
-    const char *options[] = {"listening_ports",
-                             "127.0.0.1:1", /* any: bind() adopts the listener */
-                             "num_threads",
-                             workers,
-                             "max_request_size",
-                             head,
-                             "enable_keep_alive",
-                             "yes",
-                             "listen_backlog",
-                             "65535",
-                             "request_timeout_ms",
-                             "inf", /* the wire keeps the time */
-                             "keep_alive_timeout_ms",
-                             "inf",
-                             "connection_queue",
-                             "64",
-                             "decode_url",
-                             "no",
-                             NULL};
+    /* clang-format off */
+    const char *options[] = {
+        "listening_ports", "127.0.0.1:1", /* any: bind() adopts the listener */
+        "num_threads", workers,
+        "max_request_size", head,
+        "enable_keep_alive", "yes",
+        "listen_backlog", "65535",
+        "request_timeout_ms", "inf", /* the wire keeps the time */
+        "keep_alive_timeout_ms", "inf",
+        "connection_queue", "64",
+        "decode_url", "no",
+        NULL};
+    /* clang-format on */
     snprintf(workers, sizeof workers, "%d", connections);
     snprintf(head, sizeof head, "%d", HEAD_MAX);
     return mg_start(&callbacks, f, options);

@@ -1,6 +1,6 @@
 #include "wire.h"
 
-#include "../libc/real.h"
+#include "../libc/block.h"
 #include "../log.h"
 
 #include <errno.h>
@@ -182,26 +182,12 @@ static ssize_t wire_recv(struct gn_stream *s, void *buf, size_t n, int flags)
 
 /* ---- writing ---- */
 
-/* Drops the first `n` bytes of what the buffers still describe. */
-static void advance(struct iovec **iov, int *count, size_t n)
-{
-    while (*count > 0 && n >= (*iov)->iov_len) {
-        n -= (*iov)->iov_len;
-        (*iov)++;
-        (*count)--;
-    }
-    if (*count > 0) {
-        (*iov)->iov_base = (char *)(*iov)->iov_base + n;
-        (*iov)->iov_len -= n;
-    }
-}
-
-static ssize_t push(struct gn_wire *w, struct iovec *iov, int count)
+static ssize_t push(struct gn_wire *w, struct iovec *iov, size_t count)
 {
     int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
     if (count == 1)
         return gn_real()->send(w->stream.fd, iov->iov_base, iov->iov_len, flags);
-    struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)count};
+    struct msghdr m = {.msg_iov = iov, .msg_iovlen = count};
     return gn_real()->sendmsg(w->stream.fd, &m, flags);
 }
 
@@ -211,14 +197,14 @@ static int broken(struct gn_wire *w, int error)
     return error;
 }
 
-int gn_wire_send(struct gn_wire *w, struct iovec *iov, int count)
+int gn_wire_send(struct gn_wire *w, struct iovec *iov, size_t count)
 {
     while (count > 0) {
         if (w->broken)
             return -EPIPE;
         ssize_t n = push(w, iov, count);
         if (n >= 0) {
-            advance(&iov, &count, (size_t)n);
+            gn_iov_advance(&iov, &count, (size_t)n);
             continue;
         }
         if (errno != EAGAIN)

@@ -66,7 +66,7 @@ struct gn_wire *gn_wire_self(void);
 /* Writes all of the buffers, which it uses up. May wait for a slow peer.
  * Returns 0, -EPIPE when the peer is gone, -ETIMEDOUT when it takes nothing for a long
  * time, or -ECANCELED. */
-int gn_wire_send(struct gn_wire *, struct iovec *, int count);
+int gn_wire_send(struct gn_wire *, struct iovec *, size_t count);
 
 /* Bounds of a request, for the time-outs and for draining. */
 void gn_wire_begin(struct gn_wire *);

@@ -64,3 +64,16 @@ void gn_nonblock_end(int fd, int flags)
         fcntl(fd, F_SETFL, flags);
     errno = saved_errno;
 }
+
+void gn_iov_advance(struct iovec **iov, size_t *count, size_t n)
+{
+    while (*count > 0 && n >= (*iov)->iov_len) {
+        n -= (*iov)->iov_len;
+        (*iov)++;
+        (*count)--;
+    }
+    if (*count > 0) {
+        (*iov)->iov_base = (char *)(*iov)->iov_base + n;
+        (*iov)->iov_len -= n;
+    }
+}

@@ -19,6 +19,10 @@
 int gn_wait_readable(int fd);
 int gn_wait_writable(int fd);
 
+/* Drops the first `n` bytes of what an array of buffers still describes; changes the
+ * array. */
+void gn_iov_advance(struct iovec **iov, size_t *count, size_t n);
+
 /* Sets errno from a negative errno, and returns -1. */
 int gn_fail(int negative_errno);
 

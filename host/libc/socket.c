@@ -98,20 +98,6 @@ ssize_t send(int fd, const void *buf, size_t n, int flags)
     return sendto(fd, buf, n, flags, NULL, 0);
 }
 
-/* Drops the first `n` bytes of what an array of buffers still describes. */
-static void advance(struct msghdr *m, size_t n)
-{
-    while (m->msg_iovlen && n >= m->msg_iov->iov_len) {
-        n -= m->msg_iov->iov_len;
-        m->msg_iov++;
-        m->msg_iovlen--;
-    }
-    if (m->msg_iovlen) {
-        m->msg_iov->iov_base = (char *)m->msg_iov->iov_base + n;
-        m->msg_iov->iov_len -= n;
-    }
-}
-
 /* Sends all of `m`, whose array of buffers it uses up. */
 static ssize_t send_all(int fd, struct msghdr *m, int flags)
 {
@@ -123,7 +109,7 @@ static ssize_t send_all(int fd, struct msghdr *m, int flags)
         if (r < 0)
             continue;
         sent += r;
-        advance(m, (size_t)r);
+        gn_iov_advance(&m->msg_iov, &m->msg_iovlen, (size_t)r);
         if (m->msg_iovlen == 0 || flags & MSG_DONTWAIT)
             return sent;
         m->msg_control = NULL; /* went with the first byte */

@@ -28,8 +28,9 @@ struct gn_wait {
     uint32_t ready;  /* what happened; EPOLLNVAL (below) when it was closed meanwhile */
 };
 
-#define EPOLLNVAL ((uint32_t)0x20) /* poll.h's POLLNVAL, which epoll does not define \
-                                    */
+#define EPOLLNVAL                                                      \
+    ((uint32_t)0x20) /* poll.h's POLLNVAL, which epoll does not define \
+                      */
 
 struct gn_fd {
     struct gn_watch *watch; /* NULL when nobody watches */

@@ -193,3 +193,12 @@ int gn_vm_call(struct gn_vm *vm, lua_CFunction fn, void *arg, lua_CFunction fail
     give_back(vm, t);
     return r;
 }
+
+void gn_vm_push_function(lua_State *L, const char *module, const char *name)
+{
+    lua_getglobal(L, "require");
+    lua_pushstring(L, module);
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, name);
+    lua_remove(L, -2);
+}
