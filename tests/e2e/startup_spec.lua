@@ -129,6 +129,14 @@ describe("a command line", function()
     end
   end)
 
+  it("\"patches\" lists the cooperative names, each with what it does", function()
+    local result = support.run({"patches"})
+    assert.equal(0, result.status)
+    for name, how in pairs{recv = "parks", getaddrinfo = "offloaded", __read_chk = "as read"} do
+      assert.truthy(result.out:find("\n" .. name .. " +" .. how), name)
+    end
+  end)
+
   it("\"--version\" prints the version", function()
     local result = support.run({"--version"})
     assert.equal(0, result.status)
