@@ -22,12 +22,15 @@
 struct genet;
 
 struct genet_options {
-    const char *path;    /* a Lua script, or a directory of them; "scripts" */
-    const char *host;    /* address or name to listen on; "127.0.0.1" */
-    int port;            /* 0 takes a free one; 5000 */
-    int max_connections; /* at once; 10000 */
-    long long max_body;  /* bytes of a request's body; 8 MiB */
-    double drain;        /* seconds that requests may go on after genet_stop(); 30 */
+    const char *path;          /* a Lua script, or a directory of them; "scripts" */
+    const char *const *listen; /* addresses, ended by NULL; {"127.0.0.1:5000", NULL}: */
+                               /* HOST:PORT, [IPV6]:PORT, unix:PATH[?mode=0660], fd:N */
+    int max_connections;       /* at once; 10000 */
+    long long max_body;        /* bytes of a request's body; 8 MiB */
+    size_t max_head;           /* bytes of a request's head; 16 KiB */
+    double head_timeout;       /* seconds for all of a head; 10 */
+    double keep_alive;         /* seconds that a connection may idle; 15 */
+    double drain; /* seconds that requests may go on after genet_stop(); 30 */
     void (*ready)(struct genet *,
                   void *); /* called once connections are accepted; may be NULL */
     void *ready_arg;
@@ -51,8 +54,8 @@ void genet_stop(struct genet *);
 /* Why genet_run() failed; "" when it did not. Borrowed. */
 const char *genet_error(const struct genet *);
 
-/* The address that is listened on, such as "http://127.0.0.1:5000"; valid from `ready`
- * on. Borrowed. */
+/* The addresses listened on, such as "http://127.0.0.1:5000", with blanks between;
+ * valid from `ready` on. Borrowed. */
 const char *genet_url(const struct genet *);
 
 /* Frees a server that does not run. NULL is allowed. */

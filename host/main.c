@@ -21,7 +21,7 @@ struct command {
     enum { RUNSERVER, RUN, PATCHES } verb;
     struct genet_options options; /* of `runserver` */
     char *path;                   /* what to serve, or to run */
-    char **args;                  /* of the script that is run, ended by NULL */
+    char **list; /* addresses to listen on, or the script's arguments; ended by NULL */
 };
 
 /* ---- the options ---- */
@@ -42,16 +42,39 @@ static lua_Number number_field(lua_State *L, const char *name)
     return n;
 }
 
+static size_t size_field(lua_State *L, const char *name)
+{
+    return (size_t)number_field(L, name);
+}
+
+/* A list of strings, ended by NULL. */
+static char **list_field(lua_State *L, const char *name)
+{
+    lua_getfield(L, -1, name);
+    lua_Integer n = luaL_len(L, -1);
+    char **list = calloc((size_t)n + 1, sizeof *list);
+    for (lua_Integer i = 0; list && i < n; i++) {
+        lua_geti(L, -1, i + 1);
+        list[i] = strdup(luaL_checkstring(L, -1));
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    return list ? list : (abort(), NULL);
+}
+
 static void read_server(lua_State *L, struct command *c)
 {
-    genet_options_init(&c->options);
-    c->path = copy_field(L, "path");
-    c->options.path = c->path;
-    c->options.host = copy_field(L, "host");
-    c->options.port = (int)number_field(L, "port");
-    c->options.max_connections = (int)number_field(L, "max_connections");
-    c->options.max_body = (long long)number_field(L, "max_body");
-    c->options.drain = number_field(L, "drain");
+    struct genet_options *o = &c->options;
+    genet_options_init(o);
+    o->path = c->path = copy_field(L, "path");
+    c->list = list_field(L, "listen");
+    o->listen = (const char *const *)c->list;
+    o->max_connections = (int)number_field(L, "max_connections");
+    o->max_body = (long long)number_field(L, "max_body");
+    o->max_head = size_field(L, "max_head");
+    o->head_timeout = number_field(L, "head_timeout");
+    o->keep_alive = number_field(L, "keep_alive");
+    o->drain = number_field(L, "drain");
     char *level = copy_field(L, "log_level");
     gn_log_set_level((enum gn_level)gn_level_of(level));
     free(level);
@@ -60,14 +83,7 @@ static void read_server(lua_State *L, struct command *c)
 static void read_script(lua_State *L, struct command *c)
 {
     c->path = copy_field(L, "file");
-    lua_getfield(L, -1, "args");
-    lua_Integer n = luaL_len(L, -1);
-    c->args = calloc((size_t)n + 1, sizeof *c->args);
-    for (lua_Integer i = 0; c->args && i < n; i++) {
-        lua_geti(L, -1, i + 1);
-        c->args[i] = strdup(luaL_checkstring(L, -1));
-        lua_pop(L, 1);
-    }
+    c->list = list_field(L, "args");
 }
 
 static void push_argv(lua_State *L, const struct command *c)
@@ -114,11 +130,9 @@ static int parse(struct command *c)
 
 static void free_command(struct command *c)
 {
-    if (c->verb == RUNSERVER)
-        free((char *)c->options.host);
-    for (char **a = c->args; a && *a; a++)
-        free(*a);
-    free(c->args);
+    for (char **s = c->list; s && *s; s++)
+        free(*s);
+    free(c->list);
     free(c->path);
 }
 
@@ -189,7 +203,7 @@ int main(int argc, char **argv)
     if (c.verb == RUNSERVER)
         status = run_server(&c);
     else if (c.verb == RUN)
-        status = gn_script_run(c.path, c.args);
+        status = gn_script_run(c.path, c.list);
     else
         print_patches();
     free_command(&c);

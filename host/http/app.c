@@ -108,16 +108,16 @@ static int dispatch(lua_State *L)
     lua_rawgeti(L, LUA_REGISTRYINDEX, c->app->dispatch);
     lua_rawgeti(L, LUA_REGISTRYINDEX, c->app->app);
     lua_pushinteger(L, c->exchange);
-    push_text(L, c->request->method);
-    push_text(L, c->request->target);
+    push_text(L, c->request->head->method);
+    push_text(L, c->request->head->target);
     lua_callk(L, 4, 3, (lua_KContext)c, answered);
     return answered(L, LUA_OK, (lua_KContext)c);
 }
 
 static void log_error(lua_State *L, const struct gn_request *r)
 {
-    gn_log(GN_ERROR, "%s %s: %s\n%s", r->method, r->target, luaL_tolstring(L, 2, NULL),
-           lua_tostring(L, 3));
+    gn_log(GN_ERROR, "%s %s: %s\n%s", r->head->method, r->head->target,
+           luaL_tolstring(L, 2, NULL), lua_tostring(L, 3));
     lua_pop(L, 1);
 }
 
@@ -151,6 +151,7 @@ void gn_app_handle(struct gn_app *a, struct gn_request *r)
         gn_respond_error(r, failed == -ENOMEM ? 503 : 500, NULL);
     if (r->progress == GN_STREAMING)
         r->keep = false; /* cut short: the missing end tells the client */
-    if (r->wire->ended)
-        gn_log(GN_DEBUG, "%s %s: the client went away", r->method, r->target);
+    if (r->wire->broken || r->body_failed)
+        gn_log(GN_DEBUG, "%s %s: the client went away", r->head->method,
+               r->head->target);
 }

@@ -129,11 +129,11 @@ static int x_header(lua_State *L)
 static int x_headers(lua_State *L)
 {
     const struct gn_request *r = check(L);
-    lua_createtable(L, 2 * r->header_count, 0);
-    for (int i = 0; i < r->header_count; i++) {
-        lua_pushstring(L, r->headers[i].name);
+    lua_createtable(L, 2 * r->head->header_count, 0);
+    for (int i = 0; i < r->head->header_count; i++) {
+        lua_pushstring(L, r->head->headers[i].name);
         lua_rawseti(L, -2, 2 * i + 1);
-        lua_pushstring(L, r->headers[i].value);
+        lua_pushstring(L, r->head->headers[i].value);
         lua_rawseti(L, -2, 2 * i + 2);
     }
     return 1;
@@ -142,14 +142,14 @@ static int x_headers(lua_State *L)
 /* exchange.query(x) -> string | nil */
 static int x_query(lua_State *L)
 {
-    lua_pushstring(L, check(L)->query);
+    lua_pushstring(L, check(L)->head->query);
     return 1;
 }
 
 /* exchange.version(x) -> "1.1" | "1.0" */
 static int x_version(lua_State *L)
 {
-    lua_pushstring(L, check(L)->version);
+    lua_pushstring(L, check(L)->head->minor == 0 ? "1.0" : "1.1");
     return 1;
 }
 

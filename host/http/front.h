@@ -6,7 +6,7 @@
 #ifndef GN_FRONT_H
 #define GN_FRONT_H
 
-#include "listener.h"
+#include "../libc/stream.h"
 #include "request.h"
 
 /* Must answer the request. Runs on the connection's fiber; may wait. */
@@ -23,7 +23,7 @@ struct gn_front {
 /* Starts civetweb for `connections` connections at once, listening on the listener's
  * socket, which it adopts. Must run on a fiber; may wait. Returns 0, or -1 with a line
  * in f->error. */
-int gn_front_open(struct gn_front *, struct gn_listener *, int connections);
+int gn_front_open(struct gn_front *, struct gn_stream *listener, int connections);
 
 /* Stops civetweb, whose connections must have ended, and closes its listening socket.
  * May wait. */

@@ -1,224 +1,251 @@
 #include "listener.h"
 
 #include "../libc/real.h"
-#include "../log.h"
+#include "../sched/sched.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
-enum {
-    BACKLOG = 65535, /* the kernel cuts it to net.core.somaxconn */
-    STREAK = 64,     /* connections taken in a row before others run */
-    REST_MS = 100,   /* between two attempts when descriptors or memory have run out */
-    STOP_MS = 10     /* between two looks at civetweb's stop flag */
-};
+enum { BACKLOG = 65535 }; /* the kernel cuts it to net.core.somaxconn */
 
-/* ---- opening ---- */
+/* ---- helpers ---- */
 
-static int refuse(char *error, size_t room, const char *host, int port, const char *why)
+/* Closes `fd` and returns the negative errno of what failed before. */
+static int close_failed(int fd)
 {
-    snprintf(error, room, "cannot listen on %s:%d: %s", host, port, why);
-    return -1;
-}
-
-static int bind_and_listen(const struct addrinfo *a)
-{
-    int on = 1,
-        fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -errno;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on,
-               sizeof on); /* accepted sockets inherit both */
-    if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
-        return fd;
     int failed = -errno;
     close(fd);
     return failed;
 }
 
+static int bind_and_listen(int fd, const struct sockaddr *at, socklen_t len)
+{
+    if (bind(fd, at, len) == 0 && listen(fd, BACKLOG) == 0)
+        return fd;
+    return close_failed(fd);
+}
+
+static int new_socket(int family)
+{
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return fd < 0 ? -errno : fd;
+}
+
+/* Accepted sockets inherit these options, which saves setting them on each. */
+static void set_tcp_options(int fd)
+{
+    int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+/* ---- TCP ---- */
+
+/* "http://" and the address that the socket is bound to, under the name it was given.
+ */
 static void note_url(struct gn_listener *l, const char *host)
 {
     struct sockaddr_storage at;
     socklen_t len = sizeof at;
     char port[NI_MAXSERV] = "?";
-    if (getsockname(l->stream.fd, (struct sockaddr *)&at, &len) == 0)
+    if (gn_real()->getsockname(l->watch.fd, (struct sockaddr *)&at, &len) == 0)
         getnameinfo((struct sockaddr *)&at, len, NULL, 0, port, sizeof port,
                     NI_NUMERICSERV);
-    l->port = atoi(port);
     snprintf(l->url, sizeof l->url,
              strchr(host, ':') ? "http://[%s]:%s" : "http://%s:%s", host, port);
 }
 
-static short listener_poll(struct gn_stream *, short events, int timeout_ms);
-static int listener_accept(struct gn_stream *, struct sockaddr *, socklen_t *);
-static int listener_name(struct gn_stream *, struct sockaddr *, socklen_t *);
-
-static int listener_close(struct gn_stream *s)
+/* Splits "host:port" or "[host]:port" at its end; returns the port, or NULL. */
+static char *split(char *address, char **host)
 {
-    struct gn_listener *l = gn_container_of(s, struct gn_listener, stream);
-    gn_stream_disown(s);
-    gn_fd_closed(&l->wires->sched->poller, s->fd);
-    int fd = s->fd;
-    s->fd = -1;
-    return fd < 0 ? 0 : gn_real()->close(fd);
+    char *colon = strrchr(address, ':');
+    if (!colon || colon == address)
+        return NULL;
+    *colon = '\0';
+    *host = address;
+    if (*address != '[')
+        return strchr(address, ':') ? NULL : colon + 1;
+    if (colon[-1] != ']')
+        return NULL;
+    colon[-1] = '\0';
+    *host = address + 1;
+    return colon + 1;
 }
 
-static const struct gn_stream_ops listener_ops = {
-    .poll = listener_poll,
-    .accept = listener_accept,
-    .name = listener_name,
-    .close = listener_close,
-};
+static bool is_port(const char *port)
+{
+    return *port && strspn(port, "0123456789") == strlen(port) && atol(port) <= 65535;
+}
 
-int gn_listener_open(struct gn_listener *l, struct gn_wires *ws, const char *host,
-                     int port, char *error, size_t room)
+/* Returns a descriptor, or a negative errno, or a positive error of getaddrinfo(). */
+static int bind_first(const char *host, const char *port)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE},
                     *found;
-    char service[16];
-    *l = (struct gn_listener){.wires = ws, .stream = {.ops = &listener_ops, .fd = -1}};
-    snprintf(service, sizeof service, "%d", port);
-    int r = getaddrinfo(host, service, &hints, &found);
-    if (r != 0)
-        return refuse(error, room, host, port, gai_strerror(r));
-    l->stream.fd = bind_and_listen(found);
+    int error = getaddrinfo(host, port, &hints, &found);
+    if (error)
+        return -10000 + error; /* told apart by why() */
+    int fd = new_socket(found->ai_family);
+    if (fd >= 0) {
+        set_tcp_options(fd);
+        fd = bind_and_listen(fd, found->ai_addr, found->ai_addrlen);
+    }
     freeaddrinfo(found);
-    if (l->stream.fd < 0)
-        return refuse(error, room, host, port, strerror(-l->stream.fd));
+    return fd;
+}
+
+static const char *why(int error)
+{
+    return error < -5000 ? gai_strerror(error + 10000) : strerror(-error);
+}
+
+static int open_tcp(struct gn_listener *l, const char *address, const char **problem)
+{
+    char copy[256], *host = NULL, *port;
+    snprintf(copy, sizeof copy, "%s", address);
+    port = split(copy, &host);
+    if (!port || !is_port(port)) {
+        *problem = "HOST:PORT, [IPV6]:PORT, unix:PATH or fd:N was expected";
+        return -1;
+    }
+    int fd = bind_first(host, port);
+    if (fd < 0) {
+        *problem = why(fd);
+        return -1;
+    }
+    l->watch.fd = fd;
     note_url(l, host);
     return 0;
 }
 
-static void wake_acceptor(struct gn_listener *l)
-{
-    if (l->acceptor)
-        gn_wake(l->acceptor);
-}
+/* ---- Unix ---- */
 
-static void on_events(struct gn_watch *watch, uint32_t events)
+/* Removes a socket file that nobody listens on. A file of another kind stays. */
+static void remove_stale(const struct sockaddr_un *at)
 {
-    (void)events;
-    wake_acceptor(gn_container_of(watch, struct gn_listener, watch));
-}
-
-int gn_listener_start(struct gn_listener *l)
-{
-    l->watch = (struct gn_watch){.fd = l->stream.fd, .fn = on_events};
-    int r = gn_watch_add(&l->wires->sched->poller, &l->watch, EPOLLIN);
-    l->open = r == 0;
-    return r;
-}
-
-/* ---- accepting ---- */
-
-/* Takes one connection from the kernel. Returns its wire, or NULL with errno. */
-static struct gn_wire *take(struct gn_listener *l)
-{
-    struct sockaddr_storage peer = {0};
-    socklen_t len = sizeof peer;
-    int fd = gn_real()->accept4(l->stream.fd, (struct sockaddr *)&peer, &len,
-                                SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0)
-        return NULL;
-    struct gn_wire *w = gn_wire_open(l->wires, fd, &peer);
-    if (w)
-        return w;
-    int failed = errno;
-    gn_real()->close(fd);
-    errno = failed;
-    return NULL;
-}
-
-static void complain(struct gn_listener *l)
-{
-    if (!l->starved)
-        gn_log(GN_WARN, "cannot take connections: %m; trying again every %d ms",
-               REST_MS);
-    l->starved = true;
-}
-
-/* Whether accept(2) should just be called again: what it reports is a connection's own
- * failure. */
-static bool passing(int error)
-{
-    return error == ECONNABORTED || error == EINTR || error == EPROTO ||
-           error == ENETDOWN || error == EHOSTUNREACH || error == ENETUNREACH ||
-           error == ETIMEDOUT;
-}
-
-/* Parks until there may be a connection, or it is time for civetweb to look at its stop
- * flag. */
-static void wait_for_more(struct gn_listener *l, int64_t deadline)
-{
-    if (l->open && errno != EAGAIN) {
-        complain(l);
-        gn_sleep_until(gn_after_ms(REST_MS));
+    struct stat st;
+    if (stat(at->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
         return;
-    }
-    l->streak = 0;
-    l->acceptor = gn_fiber_self();
-    gn_park(l->stopping ? gn_after_ms(STOP_MS) : deadline);
-    l->acceptor = NULL;
+    int fd = new_socket(AF_UNIX);
+    if (fd < 0)
+        return;
+    if (gn_real()->connect(fd, (const struct sockaddr *)at, sizeof *at) < 0 &&
+        errno == ECONNREFUSED)
+        unlink(at->sun_path);
+    close(fd);
 }
 
-/* "Readable" is a promise: the connection has been accepted already. */
-static short listener_poll(struct gn_stream *s, short events, int timeout_ms)
+static int bind_unix(const char *path, mode_t mode)
 {
-    struct gn_listener *l = gn_container_of(s, struct gn_listener, stream);
-    int64_t deadline = gn_after_ms(timeout_ms);
-    if (++l->streak % STREAK == 0)
-        gn_yield();
-    for (;;) {
-        if (l->open)
-            l->next = take(l);
-        if (l->next)
-            break;
-        if (!l->open || !passing(errno))
-            wait_for_more(l, deadline);
-        if (l->stopping || gn_now() >= deadline)
-            return 0;
-    }
-    l->starved = false;
-    return events & POLLIN;
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof at.sun_path)
+        return -ENAMETOOLONG;
+    strcpy(at.sun_path, path);
+    remove_stale(&at);
+    int fd = new_socket(AF_UNIX);
+    if (fd < 0)
+        return fd;
+    if (mode)
+        fchmod(fd,
+               mode); /* of the file that bind() will make: never open for a moment */
+    return bind_and_listen(fd, (struct sockaddr *)&at, sizeof at);
 }
 
-static int listener_accept(struct gn_stream *s, struct sockaddr *addr, socklen_t *len)
+static int open_unix(struct gn_listener *l, const char *path, const char **problem)
 {
-    struct gn_listener *l = gn_container_of(s, struct gn_listener, stream);
-    struct gn_wire *w = l->next;
-    if (!w) {
-        errno = EAGAIN;
+    char *copy = strdup(path), *query = copy ? strstr(copy, "?mode=") : NULL;
+    long mode = 0;
+    if (query) {
+        *query = '\0';
+        mode = strtol(query + strlen("?mode="), NULL, 8);
+    }
+    int fd = copy ? bind_unix(copy, (mode_t)mode & 0777) : -ENOMEM;
+    if (fd < 0) {
+        *problem = strerror(-fd);
+        free(copy);
         return -1;
     }
-    l->next = NULL;
-    gn_wire_stand_in(addr, len, 0);
-    return w->stream.fd;
-}
-
-static int listener_name(struct gn_stream *s, struct sockaddr *addr, socklen_t *len)
-{
-    gn_wire_stand_in(addr, len, gn_container_of(s, struct gn_listener, stream)->port);
+    l->watch.fd = fd;
+    l->unix_path = copy;
+    snprintf(l->url, sizeof l->url, "unix:%s", copy);
     return 0;
 }
 
-/* shutdown(2) takes a listening socket out of the kernel's table while the number
- * stays. */
-void gn_listener_stop(struct gn_listener *l)
+/* ---- inherited ---- */
+
+static int open_inherited(struct gn_listener *l, const char *number,
+                          const char **problem)
 {
-    l->open = false;
-    l->stopping = true;
-    wake_acceptor(l);
-    gn_real()->shutdown(l->stream.fd, SHUT_RD);
+    char *end;
+    long fd = strtol(number, &end, 10);
+    int listens = 0;
+    socklen_t len = sizeof listens;
+    if (!*number || *end || fd < 0 || fd > 1000000 ||
+        getsockopt((int)fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0 ||
+        !listens) {
+        *problem = "it is not a listening socket";
+        return -1;
+    }
+    fcntl((int)fd, F_SETFL, fcntl((int)fd, F_GETFL) | O_NONBLOCK);
+    fcntl((int)fd, F_SETFD, FD_CLOEXEC);
+    set_tcp_options((int)fd);
+    l->watch.fd = (int)fd;
+    snprintf(l->url, sizeof l->url, "fd:%ld", fd);
+    return 0;
+}
+
+/* ---- life ---- */
+
+int gn_listener_open(struct gn_listener *l, const char *address, char *error,
+                     size_t room)
+{
+    const char *problem = NULL;
+    int r;
+    *l = (struct gn_listener){.watch.fd = -1, .readable = true};
+    if (strncmp(address, "unix:", 5) == 0)
+        r = open_unix(l, address + 5, &problem);
+    else if (strncmp(address, "fd:", 3) == 0)
+        r = open_inherited(l, address + 3, &problem);
+    else
+        r = open_tcp(l, address, &problem);
+    if (r < 0)
+        snprintf(error, room, "cannot listen on %s: %s", address, problem);
+    return r;
+}
+
+int gn_listener_watch(struct gn_listener *l,
+                      void (*on_ready)(struct gn_watch *, uint32_t))
+{
+    l->watch.fn = on_ready;
+    return gn_watch_add(&gn_sched_self()->poller, &l->watch, EPOLLIN);
+}
+
+int gn_listener_accept(struct gn_listener *l, struct sockaddr_storage *peer)
+{
+    socklen_t len = sizeof *peer;
+    int fd = gn_real()->accept4(l->watch.fd, (struct sockaddr *)peer, &len,
+                                SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0 && errno == EAGAIN)
+        l->readable = false;
+    return fd;
 }
 
 void gn_listener_close(struct gn_listener *l)
 {
-    listener_close(&l->stream);
+    if (l->watch.fd >= 0)
+        close(l->watch.fd);
+    l->watch.fd = -1;
+    if (l->unix_path)
+        unlink(l->unix_path);
+    free(l->unix_path);
+    l->unix_path = NULL;
 }

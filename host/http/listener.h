@@ -1,37 +1,45 @@
-/* A listening socket: bound by us, so that errors are ours to tell, and given to
- * civetweb as a stream. */
+/* Listening sockets: IPv4, IPv6, Unix and inherited ones, bound by the host itself. */
 #ifndef GN_LISTENER_H
 #define GN_LISTENER_H
 
-#include "wire.h"
+#include "../sched/poller.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+struct gn_acceptor;
 
 struct gn_listener {
-    struct gn_stream stream; /* what civetweb holds */
     struct gn_watch watch;
-    struct gn_wires *wires;
-    int port;
-    struct gn_fiber *acceptor; /* civetweb's master, parked; or NULL */
-    struct gn_wire *next;      /* accepted by poll(), to be handed out by accept() */
-    bool open;                 /* connections are taken */
-    bool stopping;             /* civetweb is to look at its stop flag often */
-    bool starved;    /* out of descriptors or memory: said once until it works again */
-    unsigned streak; /* connections taken since the acceptor last gave way */
-    char url[128];   /* "http://127.0.0.1:5000" */
+    struct gn_acceptor *acceptor; /* whose it is; its caller's to set */
+    bool readable;   /* by epoll; false means that accept(2) would say EAGAIN */
+    char *unix_path; /* to remove at the end; NULL for other families */
+    char url[160];   /* "http://127.0.0.1:5000", for people */
 };
 
-/* Resolves, binds and listens. May wait. Returns 0, or -1 with a line in `error`. */
-int gn_listener_open(struct gn_listener *, struct gn_wires *, const char *host,
-                     int port, char *error, size_t room);
+/* Opens what an address names:
+ *
+ *     127.0.0.1:5000   [::1]:5000   localhost:0      TCP; port 0 takes a free one
+ *     unix:/run/site.sock   unix:/run/site.sock?mode=0660
+ *     fd:3                                            a listening socket that was
+ * inherited
+ *
+ * A socket file that nobody listens on any more is replaced. May wait for a name to be
+ * resolved. Returns 0, or -1 with a line in `error` that names the address. */
+int gn_listener_open(struct gn_listener *, const char *address, char *error,
+                     size_t room);
 
-/* Begins to take connections: call when civetweb has adopted the socket. Returns 0 or a
- * negative errno. */
-int gn_listener_start(struct gn_listener *);
+/* Registers it with the running scheduler; `on_ready` is called when a connection may
+ * have come, and must set `readable`. Returns 0 or a negative errno. */
+int gn_listener_watch(struct gn_listener *,
+                      void (*on_ready)(struct gn_watch *, uint32_t));
 
-/* Stops listening: who has not been accepted is refused. civetweb keeps the number
- * until it stops, and its master looks at its stop flag often from now on. */
-void gn_listener_stop(struct gn_listener *);
+/* Takes one connection, non-blocking. Returns the descriptor, or -1 with errno: EAGAIN
+ * when there is none. */
+int gn_listener_accept(struct gn_listener *, struct sockaddr_storage *peer);
 
-/* Closes a socket that civetweb has not adopted. */
+/* Closes it: who has not been accepted is refused. Twice is fine. */
 void gn_listener_close(struct gn_listener *);
 
 #endif

@@ -1,54 +1,50 @@
-/* A request as the front has parsed it, and the answer under way: one exchange.
- *
- * Plain data for the rest of the host: who fills it in (civetweb today) does not show.
- */
+/* A request, its body, and the answer under way. */
 #ifndef GN_REQUEST_H
 #define GN_REQUEST_H
 
+#include "chunked.h"
+#include "gate.h"
 #include "wire.h"
 
 #include <stdbool.h>
 
-enum { GN_HEADERS = 64 };
-
-struct gn_header {
-    const char *name, *value;
-};
-
 enum gn_progress { GN_UNANSWERED, GN_STREAMING, GN_ANSWERED };
 
-/* Everything is borrowed from the connection, and valid until the request ends. */
 struct gn_request {
     struct gn_wire *wire;
-    const char *method;  /* "GET" */
-    const char *target;  /* path as sent, percent-encoded, without the query */
-    const char *query;   /* after '?'; NULL when there is none */
-    const char *version; /* "1.0" or "1.1" */
-    struct gn_header headers[GN_HEADERS];
-    int header_count;
-    long long content_length; /* bytes; -1 when not told */
+    const struct gn_head *head; /* borrowed from the wire until the request ends */
+
     long long max_body;       /* bytes */
-    bool chunked;             /* the body is, so its length is not known */
-    bool body_done;           /* all of the body has been read */
-    bool continued;           /* 100 Continue has been sent */
     long long received;       /* bytes of the body that were read */
-    ssize_t (*read)(struct gn_request *, void *,
-                    size_t); /* the front's; see gn_request_read() */
-    void *front;             /* the front's own handle */
+    struct gn_chunked chunks; /* while the body is chunked */
+    int64_t body_start;       /* when it was first asked for; 0 before */
+    bool body_done;           /* all of the body has been read */
+    bool body_failed;         /* and never will be */
 
     enum gn_progress progress;
     int status;     /* of the answer; 0 before */
     bool keep;      /* the connection goes on after the answer */
-    bool body_less; /* no body may be sent: HEAD, 204, 304 */
+    bool body_less; /* the answer has no body: HEAD, 204, 304 */
 };
+
+/* Begins a request whose head stands in the wire. */
+void gn_request_begin(struct gn_request *, struct gn_wire *, long long max_body);
+
+/* Ends it, once it has been answered: reads a short rest of the body for the sake of
+ * the next request, or ends the stream. May wait. */
+void gn_request_end(struct gn_request *);
+
+/* Whether the connection may go on after an answer that is given now. */
+bool gn_request_may_keep(const struct gn_request *);
 
 /* First value of a header, whose name is compared without case; NULL when it is not
  * there. */
 const char *gn_request_header(const struct gn_request *, const char *name);
 
 /* Reads some of the body. Returns the bytes, 0 at its end, -EFBIG past `max_body`,
- * -EPIPE when the peer is gone. May wait. */
-ssize_t gn_request_read(struct gn_request *, void *, size_t);
+ * -EBADMSG when its framing is broken, -ETIMEDOUT when it comes too slowly, -EPIPE when
+ * the peer is gone, -ECANCELED. May wait. Who expects 100 Continue is told it now. */
+ssize_t gn_request_read(struct gn_request *, char *, size_t);
 
 /* The answer. Each may wait for a slow peer and returns 0 or a negative errno (-EPIPE:
  * the peer is gone). `head` is finished header lines without Content-Length, Date,
@@ -56,8 +52,8 @@ ssize_t gn_request_read(struct gn_request *, void *, size_t);
 int gn_respond(struct gn_request *, int status, const char *head, size_t head_len,
                const char *body, size_t body_len);
 
-/* The same in pieces: chunked for HTTP/1.1, ended by the close of the connection
- * for 1.0. */
+/* The same in pieces: chunked for HTTP/1.1, ended by the end of the connection for 1.0.
+ */
 int gn_respond_start(struct gn_request *, int status, const char *head,
                      size_t head_len);
 int gn_respond_write(struct gn_request *, const char *data, size_t n);

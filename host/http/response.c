@@ -10,8 +10,7 @@
 enum {
     HEAD_BYTES =
         512, /* status line and the headers that are ours; more than they ever take */
-    DISCARD_MAX = 256 * 1024, /* bytes of a body */
-    SMALL_ANSWER = 4 * 1024   /* answers up to this size leave in one copy */
+    SMALL_ANSWER = 4 * 1024 /* answers up to this size leave in one copy */
 };
 
 /* ---- reasons ---- */
@@ -127,21 +126,12 @@ static size_t put_connection(char *out, const struct gn_request *r)
 {
     if (!r->keep)
         return put(out, "Connection: close\r\n");
-    return r->version[2] == '0' ? put(out, "Connection: keep-alive\r\n") : 0;
+    return r->head->minor == 0 ? put(out, "Connection: keep-alive\r\n") : 0;
 }
 
 static bool has_no_body(int status)
 {
     return status < 200 || status == 204 || status == 304;
-}
-
-/* A short body that nobody has read is thrown away for the sake of the connection; a
- * long one, or one of unknown length, costs the connection. */
-static bool may_keep(const struct gn_request *r)
-{
-    bool short_rest = !r->chunked && r->content_length - r->received <= DISCARD_MAX;
-    return r->keep && !r->wire->wires->draining && !r->wire->ended &&
-           (r->body_done || short_rest);
 }
 
 /* Writes the status line and the headers that are ours, and the empty line unless
@@ -150,8 +140,8 @@ static size_t put_head(char *out, struct gn_request *r, int status)
 {
     char *p = out;
     r->status = status;
-    r->keep = may_keep(r);
-    r->body_less = has_no_body(status) || strcmp(r->method, "HEAD") == 0;
+    r->keep = gn_request_may_keep(r);
+    r->body_less = has_no_body(status) || strcmp(r->head->method, "HEAD") == 0;
     p += put(p, "HTTP/1.1 ");
     p += put_number(p, (unsigned)status);
     *p++ = ' ';
@@ -173,6 +163,14 @@ static size_t put_length(char *out, int status, size_t body_len)
 
 /* ---- whole answers ---- */
 
+/* An answer that is followed by another request's at once leaves together with that. */
+static int send_answer(struct gn_request *r, struct iovec *iov, size_t count)
+{
+    const struct gn_input *in = r->wire->in;
+    bool more = r->keep && r->body_done && in && in->off < in->len;
+    return more ? gn_wire_hold(r->wire, iov, count) : gn_wire_send(r->wire, iov, count);
+}
+
 int gn_respond(struct gn_request *r, int status, const char *head, size_t head_len,
                const char *body, size_t body_len)
 {
@@ -187,12 +185,11 @@ int gn_respond(struct gn_request *r, int status, const char *head, size_t head_l
         memcpy(small + n + head_len, "\r\n", 2);
         if (body_len)
             memcpy(small + n + head_len + 2, body, body_len);
-        return gn_wire_send(r->wire,
-                            &(struct iovec){small, n + head_len + 2 + body_len}, 1);
+        return send_answer(r, &(struct iovec){small, n + head_len + 2 + body_len}, 1);
     }
     struct iovec parts[] = {
         {small, n}, {(char *)head, head_len}, {"\r\n", 2}, {(char *)body, body_len}};
-    return gn_wire_send(r->wire, parts, 4);
+    return send_answer(r, parts, 4);
 }
 
 int gn_respond_error(struct gn_request *r, int status, const char *why)
@@ -209,7 +206,7 @@ int gn_respond_error(struct gn_request *r, int status, const char *why)
 
 static bool is_chunked(const struct gn_request *r)
 {
-    return r->version[2] != '0' && !r->body_less;
+    return r->head->minor != 0 && !r->body_less;
 }
 
 int gn_respond_start(struct gn_request *r, int status, const char *head,
@@ -217,7 +214,7 @@ int gn_respond_start(struct gn_request *r, int status, const char *head,
 {
     char ours[HEAD_BYTES];
     r->progress = GN_STREAMING;
-    if (r->version[2] == '0')
+    if (r->head->minor == 0)
         r->keep = false;
     size_t n = put_head(ours, r, status);
     const char *last = is_chunked(r) ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n";
@@ -245,38 +242,4 @@ int gn_respond_finish(struct gn_request *r)
     if (!is_chunked(r))
         return 0;
     return gn_wire_send(r->wire, &(struct iovec){"0\r\n\r\n", 5}, 1);
-}
-
-/* ---- the request ---- */
-
-const char *gn_request_header(const struct gn_request *r, const char *name)
-{
-    for (int i = 0; i < r->header_count; i++)
-        if (strcasecmp(r->headers[i].name, name) == 0)
-            return r->headers[i].value;
-    return NULL;
-}
-
-/* RFC 9110, section 10.1.1: who expects 100 Continue sends the body after it. */
-static int send_continue(struct gn_request *r)
-{
-    static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    const char *expected = gn_request_header(r, "Expect");
-    r->continued = true;
-    if (!expected || strcasecmp(expected, "100-continue") != 0 ||
-        r->version[2] == '0' || r->progress != GN_UNANSWERED)
-        return 0;
-    return gn_wire_send(r->wire, &(struct iovec){(char *)line, sizeof line - 1}, 1);
-}
-
-ssize_t gn_request_read(struct gn_request *r, void *buf, size_t n)
-{
-    if (r->body_done)
-        return 0;
-    if (!r->continued && send_continue(r) < 0)
-        return -EPIPE;
-    ssize_t got = r->read(r, buf, n);
-    if (got > 0)
-        r->received += got;
-    return r->received > r->max_body ? -EFBIG : got;
 }

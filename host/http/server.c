@@ -3,9 +3,9 @@
 
 #include "../log.h"
 #include "../sched/offload.h"
+#include "acceptor.h"
 #include "app.h"
 #include "front.h"
-#include "listener.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -22,10 +22,12 @@ enum {
 
 struct genet {
     struct genet_options options;
-    char *path, *host;
+    char *path;
+    char **listen; /* ended by NULL */
     struct gn_sched *sched;
     struct gn_wires wires;
-    struct gn_listener listener;
+    struct gn_acceptor acceptor;
+    char urls[1024];
     struct gn_front front;
     struct gn_app app;
     int stop; /* eventfd that genet_stop() writes to */
@@ -33,19 +35,44 @@ struct genet {
     char error[600];
 };
 
+static const char *const default_addresses[] = {"127.0.0.1:5000", NULL};
+
 void genet_options_init(struct genet_options *o)
 {
     *o = (struct genet_options){
         .path = "scripts",
-        .host = "127.0.0.1",
-        .port = 5000,
+        .listen = default_addresses,
         .max_connections = 10000,
         .max_body = 8 << 20,
+        .max_head = 16 << 10,
         .drain = 30,
+        .head_timeout = 10,
+        .keep_alive = 15,
     };
 }
 
 /* ---- life ---- */
+
+static void free_list(char **list)
+{
+    for (char **s = list; s && *s; s++)
+        free(*s);
+    free(list);
+}
+
+static char **copy_list(const char *const *list)
+{
+    size_t n = 0;
+    while (list[n])
+        n++;
+    char **copy = calloc(n + 1, sizeof *copy);
+    for (size_t i = 0; copy && i < n; i++)
+        if (!(copy[i] = strdup(list[i]))) {
+            free_list(copy);
+            return NULL;
+        }
+    return copy;
+}
 
 struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
 {
@@ -55,11 +82,11 @@ struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
     g->options = *o;
     g->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->path = strdup(o->path);
-    g->host = strdup(o->host);
+    g->listen = copy_list(o->listen);
     g->sched = gn_sched_new();
     if (g->sched)
         g->sched->pool = gn_pool_new(POOL_THREADS);
-    if (g->stop >= 0 && g->path && g->host && g->sched && g->sched->pool)
+    if (g->stop >= 0 && g->path && g->listen && g->sched && g->sched->pool)
         return g;
 fail:
     snprintf(error, room, "cannot start: %s", strerror(errno));
@@ -78,7 +105,7 @@ void genet_free(struct genet *g)
     if (g->stop >= 0)
         close(g->stop);
     free(g->path);
-    free(g->host);
+    free_list(g->listen);
     free(g);
 }
 
@@ -94,7 +121,7 @@ const char *genet_error(const struct genet *g)
 
 const char *genet_url(const struct genet *g)
 {
-    return g->listener.url;
+    return g->urls;
 }
 
 /* ---- serving ---- */
@@ -126,18 +153,22 @@ static void raise_file_limit(const struct genet *g)
 
 static int open_front(struct genet *g)
 {
-    struct genet_options *o = &g->options;
+    const struct genet_options *o = &g->options;
     char error[256];
-    if (gn_listener_open(&g->listener, &g->wires, g->host, o->port, error,
+    if (gn_acceptor_open(&g->acceptor, &g->wires, (const char *const *)g->listen, error,
                          sizeof error) < 0)
         return fail(g, error);
+    gn_acceptor_urls(&g->acceptor, g->urls, sizeof g->urls);
     g->front =
         (struct gn_front){.handler = on_request, .arg = g, .max_body = o->max_body};
-    if (gn_front_open(&g->front, &g->listener, o->max_connections) < 0) {
-        gn_listener_close(&g->listener);
-        return fail(g, g->front.error);
-    }
-    return gn_listener_start(&g->listener);
+    int r = gn_front_open(&g->front, &g->acceptor.stream, o->max_connections);
+    if (r == 0)
+        r = gn_acceptor_start(&g->acceptor);
+    if (r == 0)
+        return 0;
+    gn_acceptor_close(&g->acceptor);
+    gn_front_close(&g->front);
+    return fail(g, g->front.error);
 }
 
 static int start(struct genet *g)
@@ -154,7 +185,7 @@ static int start(struct genet *g)
 /* Lets requests in flight finish; what has not by the deadline is cancelled. */
 static void drain(struct genet *g)
 {
-    gn_listener_stop(&g->listener);
+    gn_acceptor_stop(&g->acceptor);
     size_t open = g->wires.count;
     if (open > 0)
         gn_log(GN_DEBUG, "draining %zu connections", open);
@@ -175,7 +206,15 @@ static void drain(struct genet *g)
 static void serve(void *arg)
 {
     struct genet *g = arg;
-    gn_wires_init(&g->wires, g->sched);
+    const struct genet_options *o = &g->options;
+    gn_wires_init(&g->wires, g->sched,
+                  &(struct gn_wire_options){
+                      .limits = {.head = o->max_head,
+                                 .target = o->max_head / 2,
+                                 .headers = GN_HEADERS},
+                      .head_timeout = (int64_t)(o->head_timeout * GN_SECOND),
+                      .keep_alive = (int64_t)(o->keep_alive * GN_SECOND),
+                  });
     g->status = start(g);
     if (g->status == 0) {
         if (g->options.ready)

@@ -2,6 +2,7 @@
 
 #include "../libc/block.h"
 #include "../log.h"
+#include "intake.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -11,54 +12,60 @@
 #include <string.h>
 
 enum {
-    READ_AHEAD = 16 * 1024, /* bytes; civetweb's own buffer is as large */
-    BUFFERS_KEPT = 256,
-    IDLE_SECONDS = 15,
-    PROGRESS_SECONDS = 30, /* between two reads, or two writes, of one request */
+    BODY_ROOM = 16 * 1024, /* bytes of an input beyond the longest head */
+    SPARE_INPUTS = 256,
+    HELD_ROOM = 16 * 1024,
+    WRITE_SECONDS = 30, /* for a write, and ... */
+    WRITE_RATE = 1024,  /* ... a second more for so many bytes that the peer takes */
     LINGER_SECONDS = 2,
     LINGER_BYTES = 4 * 1024 * 1024
 };
 
-/* ---- read buffers ---- */
+/* ---- inputs ---- */
 
-static char *take_buffer(struct gn_wires *ws)
+void gn_wires_init(struct gn_wires *ws, struct gn_sched *sched,
+                   const struct gn_wire_options *options)
 {
-    void **b = ws->buffers;
-    if (!b)
-        return malloc(READ_AHEAD);
-    ws->buffers = *b;
-    ws->buffer_count--;
-    return (char *)b;
-}
-
-static void drop_buffer(struct gn_wire *w)
-{
-    struct gn_wires *ws = w->wires;
-    void **b = (void **)w->in;
-    w->in = NULL;
-    w->in_len = w->in_off = 0;
-    if (!b || ws->buffer_count == BUFFERS_KEPT) {
-        free(b);
-        return;
-    }
-    *b = ws->buffers;
-    ws->buffers = b;
-    ws->buffer_count++;
-}
-
-void gn_wires_init(struct gn_wires *ws, struct gn_sched *sched)
-{
-    *ws = (struct gn_wires){.sched = sched};
+    *ws = (struct gn_wires){.sched = sched, .options = *options};
     gn_list_init(&ws->all);
 }
 
 void gn_wires_term(struct gn_wires *ws)
 {
-    while (ws->buffers) {
-        void **b = ws->buffers;
-        ws->buffers = *b;
-        free(b);
+    for (struct gn_input *in = ws->spare_inputs, *next; in; in = next) {
+        next = in->next_spare;
+        free(in);
     }
+    ws->spare_inputs = NULL;
+}
+
+size_t gn_input_room(const struct gn_wires *ws)
+{
+    return ws->options.limits.head + BODY_ROOM;
+}
+
+struct gn_input *gn_input_take(struct gn_wires *ws)
+{
+    struct gn_input *in = ws->spare_inputs;
+    if (in) {
+        ws->spare_inputs = in->next_spare;
+        ws->spare_count--;
+    } else if (!(in = malloc(sizeof *in + gn_input_room(ws)))) {
+        return NULL;
+    }
+    in->off = in->len = 0;
+    return in;
+}
+
+void gn_input_drop(struct gn_wires *ws, struct gn_input *in)
+{
+    if (!in || ws->spare_count == SPARE_INPUTS) {
+        free(in);
+        return;
+    }
+    in->next_spare = ws->spare_inputs;
+    ws->spare_inputs = in;
+    ws->spare_count++;
 }
 
 /* ---- readiness ---- */
@@ -95,7 +102,7 @@ static int park_in(struct gn_fiber **place, int64_t deadline)
     return r;
 }
 
-/* ---- reading ---- */
+/* ---- in ---- */
 
 /* One read from the kernel. Returns the bytes, 0 at the end, or a negative errno. */
 static ssize_t pull(struct gn_wire *w, char *buf, size_t room)
@@ -110,77 +117,29 @@ static ssize_t pull(struct gn_wire *w, char *buf, size_t room)
     return n;
 }
 
-static int64_t read_deadline(const struct gn_wire *w)
+int gn_wire_wait(struct gn_wire *w, int64_t deadline)
 {
-    int64_t seconds = w->state == GN_WIRE_IDLE ? IDLE_SECONDS : PROGRESS_SECONDS;
-    return w->wires->sched->now + seconds * GN_SECOND;
+    int r = 0;
+    while (!w->readable && !w->ended && r == 0)
+        r = park_in(&w->reader, deadline);
+    return r;
 }
 
-/* Fills the empty read-ahead. Returns as pull() does. */
-static ssize_t read_ahead(struct gn_wire *w)
+ssize_t gn_wire_read(struct gn_wire *w, char *buf, size_t n, int64_t deadline)
 {
-    if (!(w->in = take_buffer(w->wires)))
-        return -ENOMEM;
-    ssize_t n = pull(w, w->in, READ_AHEAD);
-    if (n > 0)
-        w->in_len = (unsigned)n;
-    else
-        drop_buffer(w);
-    return n;
-}
-
-/* Reads ahead until something is there. Returns false at the end of the stream,
- * whatever ended it. */
-static bool fill(struct gn_wire *w)
-{
-    int64_t deadline = read_deadline(w);
-    while (!w->ended) {
-        ssize_t n = w->readable ? read_ahead(w) : -EAGAIN;
-        if (n > 0)
-            return true;
-        if (n != -EAGAIN || park_in(&w->reader, deadline) < 0)
-            w->ended = true;
+    for (;;) {
+        int r = gn_wire_wait(w, deadline);
+        if (r < 0)
+            return r;
+        if (w->ended)
+            return 0;
+        ssize_t got = pull(w, buf, n);
+        if (got != -EAGAIN && got != -EINTR)
+            return got;
     }
-    return false;
 }
 
-/* A wire is served by the worker that polls it. */
-static void serve(struct gn_wire *w)
-{
-    w->worker = gn_fiber_self();
-    w->worker->slot[GN_SLOT_WIRE] = w;
-}
-
-static short wire_poll(struct gn_stream *s, short events, int timeout_ms)
-{
-    struct gn_wire *w = gn_container_of(s, struct gn_wire, stream);
-    (void)timeout_ms; /* the wire keeps the time */
-    serve(w);
-    if (!(events & POLLIN))
-        return events & POLLOUT; /* sending waits by itself */
-    if (w->in_off == w->in_len && fill(w) && w->state == GN_WIRE_IDLE)
-        w->state = GN_WIRE_HEAD;
-    return POLLIN; /* bytes, or the end: recv() will tell */
-}
-
-static ssize_t wire_recv(struct gn_stream *s, void *buf, size_t n, int flags)
-{
-    struct gn_wire *w = gn_container_of(s, struct gn_wire, stream);
-    if (w->in_off == w->in_len && !fill(w))
-        return 0;
-    size_t got = w->in_len - w->in_off;
-    if (got > n)
-        got = n;
-    memcpy(buf, w->in + w->in_off, got);
-    if (flags & MSG_PEEK)
-        return (ssize_t)got;
-    w->in_off += (unsigned)got;
-    if (w->in_off == w->in_len)
-        drop_buffer(w);
-    return (ssize_t)got;
-}
-
-/* ---- writing ---- */
+/* ---- out ---- */
 
 static ssize_t push(struct gn_wire *w, struct iovec *iov, size_t count)
 {
@@ -197,99 +156,82 @@ static int broken(struct gn_wire *w, int error)
     return error;
 }
 
-int gn_wire_send(struct gn_wire *w, struct iovec *iov, size_t count)
+/* A peer that takes a byte now and then is as good as gone: the time grows with what it
+ * has taken. */
+static int64_t write_deadline(int64_t start, size_t sent)
 {
+    return start + (WRITE_SECONDS + (int64_t)(sent / WRITE_RATE)) * GN_SECOND;
+}
+
+static int send_all(struct gn_wire *w, struct iovec *iov, size_t count)
+{
+    int64_t start = w->wires->sched->now;
+    size_t sent = 0;
     while (count > 0) {
         if (w->broken)
             return -EPIPE;
         ssize_t n = push(w, iov, count);
         if (n >= 0) {
+            sent += (size_t)n;
             gn_iov_advance(&iov, &count, (size_t)n);
             continue;
         }
-        if (errno != EAGAIN)
+        if (errno != EAGAIN && errno != EINTR)
             return broken(w, -EPIPE);
-        int r = park_in(&w->writer, gn_after(PROGRESS_SECONDS * GN_SECOND));
+        int r = park_in(&w->writer, write_deadline(start, sent));
         if (r < 0)
             return broken(w, r);
     }
     return 0;
 }
 
-static ssize_t wire_send(struct gn_stream *s, const void *buf, size_t n, int flags)
+int gn_wire_flush(struct gn_wire *w)
 {
-    struct iovec iov = {(void *)buf, n};
-    (void)flags;
-    int r = gn_wire_send(gn_container_of(s, struct gn_wire, stream), &iov, 1);
-    if (r < 0) {
-        errno = -r;
-        return -1;
+    char *held = w->held;
+    struct iovec iov = {held, w->held_len};
+    if (!held)
+        return 0;
+    w->held = NULL;
+    w->held_len = 0;
+    w->worker->before_park = NULL;
+    int r = send_all(w, &iov, 1);
+    free(held);
+    return r;
+}
+
+int gn_wire_send(struct gn_wire *w, struct iovec *iov, size_t count)
+{
+    int r = gn_wire_flush(w);
+    return r < 0 ? r : send_all(w, iov, count);
+}
+
+static void flush_before_park(struct gn_fiber *f)
+{
+    gn_wire_flush(f->slot[GN_SLOT_WIRE]);
+}
+
+static size_t length_of(const struct iovec *iov, size_t count)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++)
+        n += iov[i].iov_len;
+    return n;
+}
+
+int gn_wire_hold(struct gn_wire *w, struct iovec *iov, size_t count)
+{
+    if (length_of(iov, count) > HELD_ROOM - w->held_len ||
+        (!w->held && !(w->held = malloc(HELD_ROOM))))
+        return gn_wire_send(w, iov, count);
+    for (size_t i = 0; i < count; i++) {
+        memcpy(w->held + w->held_len, iov[i].iov_base, iov[i].iov_len);
+        w->held_len += iov[i].iov_len;
     }
-    return (ssize_t)n;
-}
-
-/* ---- life ---- */
-
-/* Reads and forgets what the peer still sends: closing a socket with unread bytes
- * resets it, and the answer would be lost. Bounded in time and bytes. */
-static void linger(struct gn_wire *w)
-{
-    int64_t deadline = gn_after(LINGER_SECONDS * GN_SECOND);
-    size_t total = 0;
-    if (!w->in && !(w->in = take_buffer(w->wires)))
-        return;
-    while (total < LINGER_BYTES) {
-        ssize_t n = pull(w, w->in, READ_AHEAD);
-        if (n == -EAGAIN && park_in(&w->reader, deadline) == 0)
-            continue;
-        if (n <= 0)
-            break;
-        total += (size_t)n;
-    }
-}
-
-static int wire_close(struct gn_stream *s)
-{
-    struct gn_wire *w = gn_container_of(s, struct gn_wire, stream);
-    struct gn_wires *ws = w->wires;
-    int fd = s->fd;
-    if (w->lingers && !w->broken)
-        linger(w);
-    drop_buffer(w);
-    gn_stream_disown(s);
-    gn_fd_closed(&ws->sched->poller, fd);
-    gn_list_del(&w->link);
-    if (w->worker)
-        w->worker->slot[GN_SLOT_WIRE] = NULL;
-    free(w);
-    if (--ws->count == 0)
-        wake(&ws->drainer);
-    return gn_real()->close(fd);
-}
-
-void gn_wire_stand_in(struct sockaddr *addr, socklen_t *len, int port)
-{
-    struct sockaddr_in in = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)port),
-                             .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    memcpy(addr, &in, *len < sizeof in ? *len : sizeof in);
-    *len = sizeof in;
-}
-
-static int wire_name(struct gn_stream *s, struct sockaddr *addr, socklen_t *len)
-{
-    (void)s;
-    gn_wire_stand_in(addr, len, 0);
+    w->worker->before_park = flush_before_park;
     return 0;
 }
 
-static const struct gn_stream_ops wire_ops = {
-    .poll = wire_poll,
-    .recv = wire_recv,
-    .send = wire_send,
-    .name = wire_name,
-    .close = wire_close,
-};
+/* ---- life ---- */
 
 struct gn_wire *gn_wire_open(struct gn_wires *ws, int fd,
                              const struct sockaddr_storage *peer)
@@ -297,7 +239,7 @@ struct gn_wire *gn_wire_open(struct gn_wires *ws, int fd,
     struct gn_wire *w = calloc(1, sizeof *w);
     if (!w)
         return NULL;
-    w->stream = (struct gn_stream){.ops = &wire_ops, .fd = fd};
+    w->stream = (struct gn_stream){.ops = &gn_intake, .fd = fd};
     w->watch = (struct gn_watch){.fn = on_events, .fd = fd};
     w->wires = ws;
     w->peer = *peer;
@@ -322,19 +264,47 @@ struct gn_wire *gn_wire_self(void)
     return gn_fiber_self()->slot[GN_SLOT_WIRE];
 }
 
-/* ---- requests and draining ---- */
-
-void gn_wire_begin(struct gn_wire *w)
+/* Reads and forgets what the peer still sends: closing a socket with unread bytes
+ * resets it, and the answer would be lost. Bounded in time and bytes. */
+static void linger(struct gn_wire *w)
 {
-    w->state = GN_WIRE_BUSY;
+    int64_t deadline = gn_after(LINGER_SECONDS * GN_SECOND);
+    size_t total = 0;
+    struct gn_input *in = gn_input_take(w->wires);
+    w->ended = false;
+    while (in && total < LINGER_BYTES) {
+        ssize_t n = gn_wire_read(w, in->bytes, gn_input_room(w->wires), deadline);
+        if (n <= 0)
+            break;
+        total += (size_t)n;
+    }
+    gn_input_drop(w->wires, in);
 }
 
-void gn_wire_end(struct gn_wire *w, bool keep)
+int gn_wire_close(struct gn_wire *w)
 {
-    w->state = GN_WIRE_IDLE;
-    if (!keep || w->wires->draining)
-        w->ended = true;
+    struct gn_wires *ws = w->wires;
+    int fd = w->stream.fd;
+    gn_wire_flush(w);
+    if (w->lingers && !w->broken) {
+        gn_real()->shutdown(fd, SHUT_WR);
+        linger(w);
+    }
+    if (w->head != w->in)
+        gn_input_drop(ws, w->head);
+    gn_input_drop(ws, w->in);
+    gn_stream_disown(&w->stream);
+    gn_fd_closed(&ws->sched->poller, fd);
+    gn_list_del(&w->link);
+    if (w->worker)
+        w->worker->slot[GN_SLOT_WIRE] = NULL;
+    free(w);
+    if (--ws->count == 0)
+        wake(&ws->drainer);
+    return gn_real()->close(fd);
 }
+
+/* ---- draining ---- */
 
 size_t gn_wires_drain(struct gn_wires *ws, int64_t deadline)
 {
@@ -359,6 +329,17 @@ void gn_wires_abort(struct gn_wires *ws)
         if (w->worker)
             gn_cancel(w->worker, -ECANCELED);
     }
+}
+
+/* ---- addresses ---- */
+
+void gn_wire_stand_in(struct sockaddr *addr, socklen_t *len, int port)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)port),
+                             .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    memcpy(addr, &in, *len < sizeof in ? *len : sizeof in);
+    *len = sizeof in;
 }
 
 int gn_wire_peer(const struct gn_wire *w, char *out, size_t room)

@@ -1,15 +1,15 @@
-/* The wire: one record per connection, between the kernel's socket and civetweb.
+/* The wire: one record per connection, all of its bytes in and out.
  *
- * civetweb's poll() reads ahead into the wire's buffer and its recv() is served from
- * there, so that "readable" is always true and a request costs two system calls.
- * Time-outs are the wire's, not civetweb's: when one has passed, or the host drains,
- * civetweb sees the end of the stream. Answers go out here too. All of it on the
+ * Between the kernel's socket and civetweb, which holds the descriptor but is told what
+ * the intake says (intake.h). Keeps no buffer while idle, knows by epoll's hints when a
+ * system call would be in vain, and keeps the time. Everything is called on the
  * connection's own fiber, except where said. */
 #ifndef GN_WIRE_H
 #define GN_WIRE_H
 
 #include "../libc/stream.h"
 #include "../sched/sched.h"
+#include "gate.h"
 
 #include <sys/uio.h>
 
@@ -19,16 +19,32 @@ enum gn_wire_state {
     GN_WIRE_BUSY  /* a request is being answered */
 };
 
+struct gn_wire_options {
+    struct gn_gate_limits limits;
+    int64_t head_timeout;  /* ns for all of a head */
+    int64_t keep_alive;    /* ns that a connection may idle */
+    unsigned max_per_peer; /* connections of one address; 0: as many as they like */
+};
+
 /* What all connections of a server share. */
 struct gn_wires {
     struct gn_sched *sched;
+    struct gn_wire_options options;
     struct gn_list all;
     size_t count;
     bool draining;
-    struct gn_fiber
-        *drainer;  /* woken when the last wire closes; NULL when nobody waits */
-    void *buffers; /* read buffers to reuse */
-    unsigned buffer_count;
+    struct gn_fiber *drainer;      /* waits for the last wire to close, or NULL */
+    struct gn_input *spare_inputs; /* to reuse */
+    unsigned spare_count;
+};
+
+/* Bytes that have been read. Those of a head stay here, at one address, for as long as
+ * its request lasts; those behind it are the body's or the next head's. */
+struct gn_input {
+    struct gn_input *next_spare;
+    struct gn_gate gate;
+    size_t off, len; /* bytes[off..len) wait to be consumed */
+    char bytes[];    /* as many as gn_input_room() says */
 };
 
 struct gn_wire {
@@ -38,48 +54,78 @@ struct gn_wire {
     struct gn_list link;
     struct gn_fiber *worker;          /* serves it; NULL until one has polled it */
     struct gn_fiber *reader, *writer; /* parked, or NULL */
-    char *in;                         /* read-ahead; NULL while empty */
-    unsigned in_len, in_off;          /* bytes in it, and how many were taken */
+    struct gn_input *in;   /* with bytes to consume, or being filled; NULL while idle */
+    struct gn_input *head; /* holds the head of the running request; may be `in` */
+    size_t feed;           /* bytes that civetweb still has to take, see intake.c */
+    char *held;            /* answers kept back for one send with the next; or NULL */
+    size_t held_len;
     enum gn_wire_state state;
-    bool readable,
-        writable; /* hints from epoll: false means that a call would say EAGAIN */
-    bool hung_up; /* the peer has sent its end: a short read proves nothing any more */
-    bool ended;   /* civetweb shall see the end of the stream */
-    bool broken;  /* the peer cannot be reached any more */
-    bool lingers; /* the peer may still be sending what nobody will read */
+    bool readable, writable; /* by epoll; false means that a call would say EAGAIN */
+    bool hung_up;            /* the peer ends: a short read proves nothing any more */
+    bool ended;              /* civetweb shall see the end of the stream */
+    bool broken;             /* the peer cannot be reached any more */
+    bool lingers;            /* the peer may still send what nobody will read */
     struct sockaddr_storage peer;
 };
 
-void gn_wires_init(struct gn_wires *, struct gn_sched *);
+void gn_wires_init(struct gn_wires *, struct gn_sched *,
+                   const struct gn_wire_options *);
 
-/* Frees the buffers; no wire may be open. */
+/* Frees the inputs; no wire may be open. */
 void gn_wires_term(struct gn_wires *);
 
 /* Makes a wire for an accepted, non-blocking socket, which the wire closes from then
  * on. Returns NULL and sets errno on failure; the socket is then still the caller's. */
 struct gn_wire *gn_wire_open(struct gn_wires *, int fd,
-                             const struct sockaddr_storage *peer);
+                             const struct sockaddr_storage *);
 
 /* The wire that the running worker serves; NULL outside one. */
 struct gn_wire *gn_wire_self(void);
 
-/* Writes all of the buffers, which it uses up. May wait for a slow peer.
- * Returns 0, -EPIPE when the peer is gone, -ETIMEDOUT when it takes nothing for a long
- * time, or -ECANCELED. */
+/* ---- in ---- */
+
+/* Takes an empty input. NULL when out of memory. */
+struct gn_input *gn_input_take(struct gn_wires *);
+
+/* Gives one back; NULL is allowed. */
+void gn_input_drop(struct gn_wires *, struct gn_input *);
+
+/* Bytes that an input can hold: at least one head, however long. */
+size_t gn_input_room(const struct gn_wires *);
+
+/* Waits until reading is worth a try. May wait. Returns 0, -ETIMEDOUT or -ECANCELED. */
+int gn_wire_wait(struct gn_wire *, int64_t deadline);
+
+/* Reads what is there, once something is. May wait. Returns the bytes (1 to n), 0 at
+ * the end of the stream, -ETIMEDOUT, -ECANCELED, or another negative errno. */
+ssize_t gn_wire_read(struct gn_wire *, char *, size_t n, int64_t deadline);
+
+/* ---- out ---- */
+
+/* Writes all of the buffers, which it uses up, after what is held. May wait for a slow
+ * peer. Returns 0, -EPIPE when the peer is gone, -ETIMEDOUT when it takes too little
+ * for a long time, or -ECANCELED. */
 int gn_wire_send(struct gn_wire *, struct iovec *, size_t count);
 
-/* Bounds of a request, for the time-outs and for draining. */
-void gn_wire_begin(struct gn_wire *);
+/* As gn_wire_send(), but may keep the bytes back until the fiber waits: for an answer
+ * that is followed by another at once. */
+int gn_wire_hold(struct gn_wire *, struct iovec *, size_t count);
 
-/* With `keep` false civetweb sees the end of the stream next. */
-void gn_wire_end(struct gn_wire *, bool keep);
+/* Writes what is held. */
+int gn_wire_flush(struct gn_wire *);
 
-/* Ends every idle wire now and every other one after its answer. Waits until all are
+/* ---- the end ---- */
+
+/* Ends every idle wire now; every other one ends after its answer. Waits until all are
  * closed or the deadline; returns how many are left. */
 size_t gn_wires_drain(struct gn_wires *, int64_t deadline);
 
 /* Cancels every worker that serves a wire: its present wait and all later ones fail. */
 void gn_wires_abort(struct gn_wires *);
+
+/* Closes the socket and frees the wire; first lets a peer that is still sending read
+ * its answer. May wait. Returns as close(2). */
+int gn_wire_close(struct gn_wire *);
 
 /* What civetweb is told instead of an address, since it knows only IPv4: the loopback
  * and a port. */

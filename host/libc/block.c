@@ -15,7 +15,7 @@ static int64_t socket_deadline(int fd, int option)
     if (getsockopt(fd, SOL_SOCKET, option, &t, &size) < 0 ||
         (t.tv_sec == 0 && t.tv_usec == 0))
         return GN_NEVER;
-    return gn_after(t.tv_sec * GN_SECOND + t.tv_usec * 1000);
+    return gn_after(gn_from_timeval(&t));
 }
 
 static int wait_ready(int fd, uint32_t events, int64_t deadline)

@@ -41,14 +41,13 @@ static ssize_t transfer(const struct way *w, int fd, const struct iovec *iov, in
 {
     for (;;) {
         ssize_t r = w->nowait(fd, iov, count, -1, RWF_NOWAIT);
-        if (r >= 0)
+        bool unknown = r < 0 && errno == EOPNOTSUPP; /* NOWAIT, to such descriptors */
+        if (r >= 0 || (errno != EAGAIN && !unknown))
             return r;
-        if (errno != EAGAIN && !blocks(fd, w->event))
-            return w->plain(fd, iov,
-                            count); /* NOWAIT is unknown to it, and it is ready */
-        if (w->wait(fd) < 0)
-            return errno == EPERM ? w->plain(fd, iov, count)
-                                  : -1; /* a file outside the cache */
+        if (unknown && !blocks(fd, w->event))
+            return w->plain(fd, iov, count);
+        if (w->wait(fd) < 0) /* EPERM: a file that is not in the cache */
+            return errno == EPERM ? w->plain(fd, iov, count) : -1;
     }
 }
 

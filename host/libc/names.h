@@ -31,6 +31,7 @@
     X(int, connect, (int, const struct sockaddr *, socklen_t), "parks")                \
     X(int, bind, (int, const struct sockaddr *, socklen_t),                            \
       "may adopt a listener of the host")                                              \
+    X(int, listen, (int, int), "plain; a stream of the host listens already")          \
     X(int, getsockname, (int, struct sockaddr *, socklen_t *),                         \
       "plain; streams answer themselves")                                              \
     X(int, shutdown, (int, int), "plain; tells the stream's owner")                    \

@@ -124,8 +124,7 @@ int select(int n, fd_set *in, fd_set *out, fd_set *except, struct timeval *t)
 {
     if (!gn_may_park())
         return gn_real()->select(n, in, out, except, t);
-    int64_t deadline =
-        t ? gn_after(t->tv_sec * GN_SECOND + t->tv_usec * 1000) : GN_NEVER;
+    int64_t deadline = t ? gn_after(gn_from_timeval(t)) : GN_NEVER;
     return select_until(n, in, out, except, deadline);
 }
 

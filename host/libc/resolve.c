@@ -162,15 +162,17 @@ struct naming {
     struct sockaddr_storage address;
     socklen_t length;
     char host[NI_MAXHOST], service[NI_MAXSERV];
+    bool wants_host, wants_service;
     int flags, result, error;
 };
 
 static void run_naming(struct gn_job *job)
 {
     struct naming *n = gn_container_of(job, struct naming, job);
-    n->result =
-        gn_real()->getnameinfo((struct sockaddr *)&n->address, n->length, n->host,
-                               sizeof n->host, n->service, sizeof n->service, n->flags);
+    n->result = gn_real()->getnameinfo(
+        (struct sockaddr *)&n->address, n->length, n->wants_host ? n->host : NULL,
+        n->wants_host ? sizeof n->host : 0, n->wants_service ? n->service : NULL,
+        n->wants_service ? sizeof n->service : 0, n->flags);
     n->error = errno;
 }
 
@@ -204,6 +206,8 @@ int getnameinfo(const struct sockaddr *address, socklen_t length, char *host,
     n->job.drop = drop_naming;
     memcpy(&n->address, address, length);
     n->length = length;
+    n->wants_host = host != NULL;
+    n->wants_service = service != NULL;
     n->flags = flags;
     int r = gn_offload(&n->job);
     if (r < 0 && r != -ENOMEM) {

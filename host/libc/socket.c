@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { IOVS_ON_STACK = 8 };
+enum { IOVS_ON_STACK = 8, CONNECT_AGAIN_MS = 2 };
 
 static bool would_block(ssize_t r, int flags)
 {
@@ -48,7 +48,7 @@ ssize_t recv(int fd, void *buf, size_t n, int flags)
 ssize_t recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *from,
                  socklen_t *len)
 {
-    if (gn_stream_of(fd))
+    if (!from || gn_stream_of(fd))
         return recv(fd, buf, n, flags);
     if (!gn_fiber_self())
         return gn_real()->recvfrom(fd, buf, n, flags, from, len);
@@ -166,27 +166,39 @@ int accept(int fd, struct sockaddr *addr, socklen_t *len)
     return accept4(fd, addr, len, 0);
 }
 
-static int finish_connect(int fd)
+/* A Unix socket whose listener's queue is full says EAGAIN, and no event tells when
+ * that ends. */
+static int wait_for_connection(int fd)
 {
-    int error = 0;
-    socklen_t size = sizeof error;
-    if (gn_wait_writable(fd) < 0)
-        return -1;
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
-        return -1;
-    return error ? gn_fail(-error) : 0;
+    if (errno != EAGAIN)
+        return gn_wait_writable(fd);
+    int r = gn_sleep_until(gn_after_ms(CONNECT_AGAIN_MS));
+    return r < 0 ? gn_fail(r) : 0;
 }
 
+/* Called again after the wait, connect() tells how it went. */
 int connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
     if (!gn_may_park())
         return gn_real()->connect(fd, addr, len);
-    int old = gn_nonblock_begin(fd);
-    int r = gn_real()->connect(fd, addr, len);
-    gn_nonblock_end(fd, old);
-    if (r == 0 || errno != EINPROGRESS || old & O_NONBLOCK)
-        return r;
-    return finish_connect(fd);
+    for (;;) {
+        int old = gn_nonblock_begin(fd);
+        int r = gn_real()->connect(fd, addr, len);
+        gn_nonblock_end(fd, old);
+        bool pending = errno == EINPROGRESS || errno == EALREADY || errno == EAGAIN;
+        if (r == 0 || !pending || old & O_NONBLOCK)
+            return r;
+        if (wait_for_connection(fd) < 0)
+            return -1;
+    }
+}
+
+int listen(int fd, int backlog)
+{
+    struct gn_stream *s = gn_stream_of(fd);
+    if (s && s->ops->listen)
+        return s->ops->listen(s);
+    return gn_real()->listen(fd, backlog);
 }
 
 int getsockname(int fd, struct sockaddr *addr, socklen_t *len)

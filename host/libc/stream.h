@@ -23,6 +23,7 @@ struct gn_stream_ops {
     ssize_t (*send)(struct gn_stream *, const void *, size_t, int flags);
     int (*accept)(struct gn_stream *, struct sockaddr *, socklen_t *);
     int (*name)(struct gn_stream *, struct sockaddr *, socklen_t *); /* getsockname */
+    int (*listen)(struct gn_stream *);
     int (*shutdown)(struct gn_stream *, int how);
     int (*close)(
         struct gn_stream *); /* must close the descriptor and may free the stream */

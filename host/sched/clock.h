@@ -3,6 +3,7 @@
 #define GN_CLOCK_H
 
 #include <stdint.h>
+#include <sys/time.h>
 #include <time.h>
 
 #define GN_NEVER INT64_MAX /* the deadline that never comes */
@@ -14,6 +15,11 @@ static inline int64_t gn_from_timespec(const struct timespec *t)
     if (t->tv_sec >= GN_NEVER / GN_SECOND)
         return GN_NEVER;
     return t->tv_sec * GN_SECOND + t->tv_nsec;
+}
+
+static inline int64_t gn_from_timeval(const struct timeval *t)
+{
+    return gn_from_timespec(&(struct timespec){t->tv_sec, t->tv_usec * 1000});
 }
 
 /* Now, on CLOCK_MONOTONIC. No system call: the vDSO answers. */

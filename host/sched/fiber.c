@@ -130,6 +130,8 @@ bool gn_may_park(void)
 static int park(struct gn_fiber *f, int64_t deadline)
 {
     int saved_errno = errno;
+    if (f->before_park)
+        f->before_park(f);
     if (deadline != GN_NEVER &&
         gn_timer_add(&f->sched->timers, &f->timer, deadline) < 0)
         return -ENOMEM;
@@ -167,6 +169,8 @@ void gn_yield(void)
 {
     struct gn_fiber *f = gn_fiber_self();
     int saved_errno = errno;
+    if (f->before_park)
+        f->before_park(f);
     gn_list_append(&f->sched->ready, &f->link);
     leave(f, &f->sanitizer);
     errno = saved_errno;

@@ -32,7 +32,8 @@ struct gn_fiber {
                       cancelled */
     bool parked;   /* waiting, and nobody has woken it */
     bool shielded; /* the running wait is not a cancellation point */
-    bool (*may_park)(struct gn_fiber *); /* NULL: always; see gn_may_park() */
+    void (*before_park)(struct gn_fiber *); /* called before it waits; NULL: nothing */
+    bool (*may_park)(struct gn_fiber *);    /* NULL: always; see gn_may_park() */
     void *sanitizer; /* AddressSanitizer's fake stack, saved across a switch */
     char name[32];
 };

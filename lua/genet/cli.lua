@@ -50,13 +50,21 @@ local function add_runserver(parser)
   local command = parser:command("runserver", "Serve a script, or every *.lua in a directory.")
   command:add_help("-? --help")
   command:argument("path", "The script or the directory."):default("scripts")
-  command:option("-h --host", "The address to listen on."):default("127.0.0.1")
-  option(command, "-p --port", "The port to listen on; 0 takes a free one.", integer(0, 65535))
-    :default("5000")
+  command:option("-h --host", "The address to listen on. (default: 127.0.0.1)")
+  option(command, "-p --port", "The port to listen on; 0 takes a free one. (default: 5000)",
+    integer(0, 65535))
+  command:option("--listen", "Listen on HOST:PORT, [IPV6]:PORT, unix:PATH[?mode=0660] or fd:N, "
+    .. "an inherited socket. May be given again."):argname("<address>"):count("*")
   option(command, "--max-connections", "The most connections at once.", integer(1, 65536))
     :argname("<n>"):default("10000")
   option(command, "--max-body", "The largest body of a request.", size)
     :argname("<size>"):default("8M")
+  option(command, "--max-head", "The largest head of a request.", size)
+    :argname("<size>"):default("16K")
+  option(command, "--head-timeout", "How long a head may take to come.", seconds)
+    :argname("<seconds>"):default("10")
+  option(command, "--keep-alive", "How long a connection may idle between requests.", seconds)
+    :argname("<seconds>"):default("15")
   option(command, "--drain", "How long requests may go on once the server is told to stop.",
     seconds):argname("<seconds>"):default("30")
   option(command, "--log-level", "What to log: error, warn, info or debug.", level)
@@ -94,6 +102,16 @@ local function refuse(message)
   os.exit(2, true)
 end
 
+-- The addresses to listen on; --host and --port make one more, and the only one unless told.
+local function addresses(options)
+  local list = options.listen
+  if #list > 0 and not options.host and not options.port then return list end
+  local host = options.host or "127.0.0.1"
+  local address = host:find(":", 1, true) and "[" .. host .. "]" or host
+  table.insert(list, 1, address .. ":" .. (options.port or 5000))
+  return list
+end
+
 -- What follows the file of `genet run FILE` is the script's, options and all.
 local function split(args)
   local ours, theirs = table.move(args, 1, #args, 1, {}), {}
@@ -116,7 +134,7 @@ end
 --- Reads the command line. Prints and exits for help and version (0), and for misuse (2).
 -- @tparam {string,...} args as in `arg`: the program's name is at 0
 -- @treturn table `command` with the options of that command
--- @usage cli.parse{"runserver", "-p", "8000", [0] = "genet"}.port --> 8000
+-- @usage cli.parse{"runserver", "-p", "8000", [0] = "genet"}.listen --> {"127.0.0.1:8000"}
 function cli.parse(args)
   local ours, theirs = split(args)
   local ok, options = new_parser("genet"):pparse(ours)
@@ -126,6 +144,7 @@ function cli.parse(args)
     options.args = theirs
   elseif options.command == "runserver" then
     check_there(options.path)
+    options.listen = addresses(options)
   end
   return options
 end

@@ -139,6 +139,7 @@ static inline void run_on_a_fiber(void **state)
 
 static inline void run_plainly(void **state)
 {
+    assert_sound();
     call_test(*state);
     join_started();
 }

@@ -1,0 +1,213 @@
+#include "acceptor.h"
+
+#include "../libc/real.h"
+#include "../log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+enum {
+    STREAK = 64,   /* connections taken in a row before others run */
+    REST_MS = 100, /* between two attempts when descriptors or memory have run out */
+    STOP_MS = 10   /* between two looks at civetweb's stop flag */
+};
+
+/* ---- taking connections ---- */
+
+static struct gn_acceptor *acceptor_of(struct gn_stream *s)
+{
+    return gn_container_of(s, struct gn_acceptor, stream);
+}
+
+/* A wire for a connection that has just been accepted. NULL with errno. */
+static struct gn_wire *open_wire(struct gn_acceptor *a, int fd,
+                                 const struct sockaddr_storage *peer)
+{
+    struct gn_wire *w = gn_wire_open(a->wires, fd, peer);
+    if (w)
+        return w;
+    int failed = errno;
+    gn_real()->close(fd);
+    errno = failed;
+    return NULL;
+}
+
+/* Takes one connection, the listeners taking turns. NULL with errno: EAGAIN when none
+ * has any. */
+static struct gn_wire *take(struct gn_acceptor *a)
+{
+    errno = EAGAIN;
+    for (unsigned i = 0; i < a->count; i++) {
+        struct sockaddr_storage peer = {0};
+        struct gn_listener *l = &a->listeners[a->turn++ % a->count];
+        int fd = l->readable ? gn_listener_accept(l, &peer) : -1;
+        if (fd >= 0)
+            return open_wire(a, fd, &peer);
+        if (errno != EAGAIN)
+            return NULL;
+    }
+    return NULL;
+}
+
+/* Whether accept(2) should just be called again: it has reported a connection's own
+ * failure. */
+static bool passing(int error)
+{
+    return error == ECONNABORTED || error == EINTR || error == EPROTO ||
+           error == ENETDOWN || error == EHOSTUNREACH || error == ENETUNREACH ||
+           error == ETIMEDOUT || error == EUSERS;
+}
+
+static void rest(struct gn_acceptor *a)
+{
+    if (!a->starved)
+        gn_log(GN_WARN, "cannot take connections: %m; trying again every %d ms",
+               REST_MS);
+    a->starved = true;
+    gn_sleep_until(gn_after_ms(REST_MS));
+}
+
+/* Parks until there may be a connection, or civetweb should look at its stop flag. */
+static void wait_for_more(struct gn_acceptor *a, int64_t deadline)
+{
+    a->streak = 0;
+    a->waiting = gn_fiber_self();
+    gn_park(a->stopping ? gn_after_ms(STOP_MS) : deadline);
+    a->waiting = NULL;
+}
+
+static void on_ready(struct gn_watch *watch, uint32_t events)
+{
+    struct gn_listener *l = gn_container_of(watch, struct gn_listener, watch);
+    (void)events;
+    l->readable = true;
+    if (l->acceptor->waiting)
+        gn_wake(l->acceptor->waiting);
+}
+
+/* ---- as civetweb's listening socket ---- */
+
+/* "Readable" is a promise: the connection has been accepted already. */
+static short acceptor_poll(struct gn_stream *s, short events, int timeout_ms)
+{
+    struct gn_acceptor *a = acceptor_of(s);
+    int64_t deadline = gn_after_ms(timeout_ms);
+    if (++a->streak % STREAK == 0)
+        gn_yield();
+    while (!a->open || !(a->next = take(a))) {
+        if (!a->open || errno == EAGAIN)
+            wait_for_more(a, deadline);
+        else if (!passing(errno))
+            rest(a);
+        if (a->stopping || gn_now() >= deadline)
+            return 0;
+    }
+    a->starved = false;
+    return events & POLLIN;
+}
+
+static int acceptor_accept(struct gn_stream *s, struct sockaddr *addr, socklen_t *len)
+{
+    struct gn_acceptor *a = acceptor_of(s);
+    struct gn_wire *w = a->next;
+    if (!w) {
+        errno = EAGAIN;
+        return -1;
+    }
+    a->next = NULL;
+    gn_wire_stand_in(addr, len, 0);
+    return w->stream.fd;
+}
+
+static int acceptor_name(struct gn_stream *s, struct sockaddr *addr, socklen_t *len)
+{
+    (void)s;
+    gn_wire_stand_in(addr, len, 1);
+    return 0;
+}
+
+static int acceptor_listen(struct gn_stream *s)
+{
+    (void)s;
+    return 0;
+}
+
+static int close_stream(struct gn_stream *s)
+{
+    int fd = s->fd;
+    gn_stream_disown(s);
+    s->fd = -1;
+    return fd < 0 ? 0 : gn_real()->close(fd);
+}
+
+static const struct gn_stream_ops acceptor_ops = {
+    .poll = acceptor_poll,
+    .accept = acceptor_accept,
+    .name = acceptor_name,
+    .listen = acceptor_listen,
+    .close = close_stream,
+};
+
+/* ---- life ---- */
+
+int gn_acceptor_open(struct gn_acceptor *a, struct gn_wires *ws,
+                     const char *const *addresses, char *error, size_t room)
+{
+    *a = (struct gn_acceptor){.wires = ws};
+    a->stream = (struct gn_stream){.ops = &acceptor_ops, .fd = eventfd(0, EFD_CLOEXEC)};
+    for (; *addresses; addresses++) {
+        if (a->count == GN_LISTENERS) {
+            snprintf(error, room, "more than %d addresses to listen on", GN_LISTENERS);
+            goto fail;
+        }
+        struct gn_listener *l = &a->listeners[a->count];
+        if (gn_listener_open(l, *addresses, error, room) < 0)
+            goto fail;
+        l->acceptor = a;
+        a->count++;
+    }
+    return 0;
+fail:
+    gn_acceptor_close(a);
+    return -1;
+}
+
+int gn_acceptor_start(struct gn_acceptor *a)
+{
+    for (unsigned i = 0; i < a->count; i++) {
+        int r = gn_listener_watch(&a->listeners[i], on_ready);
+        if (r < 0)
+            return r;
+    }
+    a->open = true;
+    if (a->waiting)
+        gn_wake(a->waiting);
+    return 0;
+}
+
+void gn_acceptor_stop(struct gn_acceptor *a)
+{
+    a->open = false;
+    a->stopping = true;
+    for (unsigned i = 0; i < a->count; i++)
+        gn_listener_close(&a->listeners[i]);
+    if (a->waiting)
+        gn_wake(a->waiting);
+}
+
+void gn_acceptor_close(struct gn_acceptor *a)
+{
+    gn_acceptor_stop(a);
+    close_stream(&a->stream);
+}
+
+void gn_acceptor_urls(const struct gn_acceptor *a, char *out, size_t room)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (unsigned i = 0; i < a->count && used < room; i++)
+        used += (size_t)snprintf(out + used, room - used, "%s%s", i ? " " : "",
+                                 a->listeners[i].url);
+}

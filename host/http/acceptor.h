@@ -1,0 +1,46 @@
+/* The acceptor: connections from all listening sockets, handed to civetweb one by one.
+ *
+ * civetweb believes that it has one listening socket. What it polls and accepts from is
+ * this; a connection is taken from the kernel before civetweb is told that one is
+ * there. */
+#ifndef GN_ACCEPTOR_H
+#define GN_ACCEPTOR_H
+
+#include "listener.h"
+#include "wire.h"
+
+enum { GN_LISTENERS = 16 };
+
+struct gn_acceptor {
+    struct gn_stream stream; /* what civetweb holds: a descriptor that only counts */
+    struct gn_wires *wires;
+    struct gn_listener listeners[GN_LISTENERS];
+    unsigned count, turn;     /* how many, and who is asked next */
+    struct gn_fiber *waiting; /* civetweb's master, parked; or NULL */
+    struct gn_wire *next;     /* taken by poll(), to be handed out by accept() */
+    bool open;                /* connections are taken */
+    bool stopping;            /* civetweb is to look at its stop flag often */
+    bool starved;    /* out of descriptors or memory: said once until it works again */
+    unsigned streak; /* connections taken since others last ran */
+};
+
+/* Opens all addresses of a list that NULL ends (see listener.h). May wait. Returns 0,
+ * or -1 with a line in `error` and nothing open. */
+int gn_acceptor_open(struct gn_acceptor *, struct gn_wires *,
+                     const char *const *addresses, char *error, size_t room);
+
+/* Begins to take connections: call when civetweb has adopted the stream. Returns 0 or a
+ * negative errno. */
+int gn_acceptor_start(struct gn_acceptor *);
+
+/* Closes the listening sockets: who has not been accepted is refused. civetweb keeps
+ * its descriptor, and its master looks at its stop flag often from now on. */
+void gn_acceptor_stop(struct gn_acceptor *);
+
+/* Closes everything, civetweb's descriptor too if it has not. Twice is fine. */
+void gn_acceptor_close(struct gn_acceptor *);
+
+/* The addresses listened on, with blanks between. */
+void gn_acceptor_urls(const struct gn_acceptor *, char *out, size_t room);
+
+#endif

@@ -1,0 +1,15 @@
+/* The intake: requests off the wire, checked, one after another.
+ *
+ * Reads each head through the gate, refuses what is no request with an answer of ours,
+ * and tells civetweb, which believes to read from a socket, one and the same minimal
+ * head for each: it keeps the connections and calls the front, but parses nothing that
+ * a client has sent, so that it can neither be confused nor disagree with the gate. */
+#ifndef GN_INTAKE_H
+#define GN_INTAKE_H
+
+#include "../libc/stream.h"
+
+/* What a wire does as civetweb's socket. */
+extern const struct gn_stream_ops gn_intake;
+
+#endif

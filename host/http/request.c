@@ -1,0 +1,184 @@
+#include "request.h"
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+enum {
+    MAX_TRAILERS = 16 * 1024, /* bytes */
+    BODY_SECONDS = 30,        /* for a body, and ... */
+    BODY_RATE = 1024,         /* ... a second more for so many of its bytes */
+    REST_MAX = 256 * 1024 /* bytes of an unread body that are read to keep the peer */
+};
+
+/* ---- life ---- */
+
+void gn_request_begin(struct gn_request *r, struct gn_wire *w, long long max_body)
+{
+    r->wire = w;
+    r->head = &w->head->gate.head;
+    r->max_body = max_body;
+    r->received = 0;
+    r->body_start = 0;
+    r->body_done = !r->head->chunked && r->head->content_length <= 0;
+    r->body_failed = false;
+    r->progress = GN_UNANSWERED;
+    r->status = 0;
+    r->keep = r->head->keep_alive;
+    r->body_less = false;
+    if (r->head->chunked)
+        gn_chunked_init(&r->chunks, MAX_TRAILERS);
+    w->state = GN_WIRE_BUSY;
+}
+
+/* Reads what the handler has not, up to REST_MAX. Returns whether that was all. */
+static bool read_rest(struct gn_request *r)
+{
+    char scratch[4096];
+    long long until = r->received + REST_MAX;
+    ssize_t n = 1;
+    r->max_body = until;
+    while (n > 0 && r->received < until)
+        n = gn_request_read(r, scratch, sizeof scratch);
+    return r->body_done;
+}
+
+void gn_request_end(struct gn_request *r)
+{
+    struct gn_wire *w = r->wire;
+    if (r->keep && !r->body_done && !read_rest(r))
+        r->keep = false;
+    if (w->head != w->in)
+        gn_input_drop(w->wires, w->head);
+    w->head = NULL;
+    if (w->in && w->in->off == w->in->len) {
+        gn_input_drop(w->wires, w->in);
+        w->in = NULL;
+    }
+    w->state = GN_WIRE_IDLE;
+    if (r->keep && !w->wires->draining)
+        return;
+    w->ended = true;
+    w->lingers = !r->body_done || w->in;
+}
+
+/* An unread body of unknown length costs the connection, and so does a long one, or one
+ * that the peer may never send: what read_rest() would have to read. */
+bool gn_request_may_keep(const struct gn_request *r)
+{
+    bool short_rest =
+        r->body_done || (!r->head->chunked && !r->head->expects_continue &&
+                         r->head->content_length - r->received <= REST_MAX);
+    return r->keep && short_rest && !r->body_failed && !r->wire->ended &&
+           !r->wire->wires->draining;
+}
+
+const char *gn_request_header(const struct gn_request *r, const char *name)
+{
+    for (int i = 0; i < r->head->header_count; i++)
+        if (strcasecmp(r->head->headers[i].name, name) == 0)
+            return r->head->headers[i].value;
+    return NULL;
+}
+
+/* ---- the body ---- */
+
+/* RFC 9110, section 10.1.1: who expects 100 Continue sends the body after it. */
+static int send_continue(struct gn_request *r)
+{
+    static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    const struct gn_input *in = r->wire->in;
+    r->body_start = gn_now();
+    if (!r->head->expects_continue || r->progress != GN_UNANSWERED || in->off < in->len)
+        return 0;
+    return gn_wire_send(r->wire, &(struct iovec){(char *)line, sizeof line - 1}, 1);
+}
+
+static int64_t body_deadline(const struct gn_request *r)
+{
+    return r->body_start + (BODY_SECONDS + r->received / BODY_RATE) * GN_SECOND;
+}
+
+/* Bytes that have been read from the wire and wait in its input. */
+static size_t waiting(const struct gn_wire *w)
+{
+    return w->in ? w->in->len - w->in->off : 0;
+}
+
+/* A body of known length goes straight from the kernel into the caller's buffer, once
+ * what came with the head is used up; never a byte beyond it. */
+static ssize_t read_counted(struct gn_request *r, char *buf, size_t n)
+{
+    struct gn_wire *w = r->wire;
+    long long left = r->head->content_length - r->received;
+    if ((long long)n > left)
+        n = (size_t)left;
+    size_t ready = waiting(w);
+    if (ready == 0)
+        return gn_wire_read(w, buf, n, body_deadline(r));
+    if (n > ready)
+        n = ready;
+    memcpy(buf, w->in->bytes + w->in->off, n);
+    w->in->off += n;
+    return (ssize_t)n;
+}
+
+/* Reads framing into an input of its own, since the head must keep its place. */
+static ssize_t refill(struct gn_request *r)
+{
+    struct gn_wire *w = r->wire;
+    if (w->in == w->head && !(w->in = gn_input_take(w->wires)))
+        return -ENOMEM;
+    ssize_t n =
+        gn_wire_read(w, w->in->bytes, gn_input_room(w->wires), body_deadline(r));
+    w->in->off = 0;
+    w->in->len = n > 0 ? (size_t)n : 0;
+    return n;
+}
+
+static ssize_t read_chunked(struct gn_request *r, char *buf, size_t n)
+{
+    struct gn_wire *w = r->wire;
+    for (;;) {
+        size_t taken = waiting(w);
+        const char *from = w->in ? w->in->bytes + w->in->off : NULL;
+        ssize_t got = taken ? gn_chunked_decode(&r->chunks, from, &taken, buf, n) : 0;
+        if (got < 0)
+            return -EBADMSG;
+        if (w->in)
+            w->in->off += taken;
+        if (got > 0 || r->chunks.done)
+            return got;
+        ssize_t more = waiting(w) ? 1 : refill(r);
+        if (more <= 0)
+            return more ? more : -EPIPE;
+    }
+}
+
+/* Notes what a read has brought. */
+static ssize_t count(struct gn_request *r, ssize_t got)
+{
+    if (got < 0 || (got == 0 && !r->head->chunked)) {
+        r->body_failed = true;
+        return got < 0 ? got : -EPIPE;
+    }
+    r->received += got;
+    r->body_done =
+        r->head->chunked ? r->chunks.done : r->received == r->head->content_length;
+    return got;
+}
+
+ssize_t gn_request_read(struct gn_request *r, char *buf, size_t n)
+{
+    if (r->body_failed)
+        return -EPIPE;
+    if (r->body_done || n == 0)
+        return 0;
+    if (r->body_start == 0 && send_continue(r) < 0)
+        return -EPIPE;
+    ssize_t got = r->head->chunked ? read_chunked(r, buf, n) : read_counted(r, buf, n);
+    got = count(r, got);
+    if (r->received > r->max_body)
+        return -EFBIG;
+    return got;
+}
