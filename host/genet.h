@@ -24,13 +24,16 @@ struct genet;
 struct genet_options {
     const char *path;          /* a Lua script, or a directory of them; "scripts" */
     const char *const *listen; /* addresses, ended by NULL; {"127.0.0.1:5000", NULL}: */
-                               /* HOST:PORT, [IPV6]:PORT, unix:PATH[?mode=0660], fd:N */
-    int max_connections;       /* at once; 10000 */
-    long long max_body;        /* bytes of a request's body; 8 MiB */
-    size_t max_head;           /* bytes of a request's head; 16 KiB */
-    double head_timeout;       /* seconds for all of a head; 10 */
-    double keep_alive;         /* seconds that a connection may idle; 15 */
-    double drain; /* seconds that requests may go on after genet_stop(); 30 */
+    /* HOST:PORT, [IPV6]:PORT, unix:PATH[?mode=0660], fd:N; https://HOST:PORT for TLS */
+    const char *const *certificates; /* PEM files with their chains, ended by NULL */
+    const char *const *keys;         /* and a PEM file for each of them */
+    const char *client_ca; /* clients must show a certificate of these; NULL */
+    int max_connections;   /* at once; 10000 */
+    long long max_body;    /* bytes of a request's body; 8 MiB */
+    size_t max_head;       /* bytes of a request's head; 16 KiB */
+    double head_timeout;   /* seconds for all of a head; 10 */
+    double keep_alive;     /* seconds that a connection may idle; 15 */
+    double drain;          /* seconds that requests may go on after genet_stop(); 30 */
     void (*ready)(struct genet *,
                   void *); /* called once connections are accepted; may be NULL */
     void *ready_arg;

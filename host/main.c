@@ -19,8 +19,9 @@ struct command {
     int argc;
     char **argv;
     enum { RUNSERVER, RUN, PATCHES } verb;
-    struct genet_options options; /* of `runserver` */
-    char *path;                   /* what to serve, or to run */
+    struct genet_options options;            /* of `runserver` */
+    char *path;                              /* what to serve, or to run */
+    char **certificates, **keys, *client_ca; /* of `runserver` */
     char **list; /* addresses to listen on, or the script's arguments; ended by NULL */
 };
 
@@ -32,6 +33,13 @@ static char *copy_field(lua_State *L, const char *name)
     char *copy = strdup(luaL_checkstring(L, -1));
     lua_pop(L, 1);
     return copy ? copy : (abort(), NULL);
+}
+
+static char *optional_field(lua_State *L, const char *name)
+{
+    bool there = lua_getfield(L, -1, name) != LUA_TNIL;
+    lua_pop(L, 1);
+    return there ? copy_field(L, name) : NULL;
 }
 
 static lua_Number number_field(lua_State *L, const char *name)
@@ -69,6 +77,11 @@ static void read_server(lua_State *L, struct command *c)
     o->path = c->path = copy_field(L, "path");
     c->list = list_field(L, "listen");
     o->listen = (const char *const *)c->list;
+    c->certificates = list_field(L, "cert");
+    o->certificates = (const char *const *)c->certificates;
+    c->keys = list_field(L, "key");
+    o->keys = (const char *const *)c->keys;
+    o->client_ca = c->client_ca = optional_field(L, "client_ca");
     o->max_connections = (int)number_field(L, "max_connections");
     o->max_body = (long long)number_field(L, "max_body");
     o->max_head = size_field(L, "max_head");
@@ -128,11 +141,19 @@ static int parse(struct command *c)
     return r == LUA_OK ? 0 : -1;
 }
 
+static void free_list(char **list)
+{
+    for (char **s = list; s && *s; s++)
+        free(*s);
+    free(list);
+}
+
 static void free_command(struct command *c)
 {
-    for (char **s = c->list; s && *s; s++)
-        free(*s);
-    free(c->list);
+    free_list(c->list);
+    free_list(c->certificates);
+    free_list(c->keys);
+    free(c->client_ca);
     free(c->path);
 }
 

@@ -22,10 +22,10 @@ static struct gn_acceptor *acceptor_of(struct gn_stream *s)
 }
 
 /* A wire for a connection that has just been accepted. NULL with errno. */
-static struct gn_wire *open_wire(struct gn_acceptor *a, int fd,
-                                 const struct sockaddr_storage *peer)
+static struct gn_wire *open_wire(struct gn_acceptor *a, const struct gn_listener *l,
+                                 int fd, const struct sockaddr_storage *peer)
 {
-    struct gn_wire *w = gn_wire_open(a->wires, fd, peer);
+    struct gn_wire *w = gn_wire_open(a->wires, fd, peer, l->secure ? a->tls : NULL);
     if (w)
         return w;
     int failed = errno;
@@ -44,7 +44,7 @@ static struct gn_wire *take(struct gn_acceptor *a)
         struct gn_listener *l = &a->listeners[a->turn++ % a->count];
         int fd = l->readable ? gn_listener_accept(l, &peer) : -1;
         if (fd >= 0)
-            return open_wire(a, fd, &peer);
+            return open_wire(a, l, fd, &peer);
         if (errno != EAGAIN)
             return NULL;
     }
@@ -153,9 +153,10 @@ static const struct gn_stream_ops acceptor_ops = {
 /* ---- life ---- */
 
 int gn_acceptor_open(struct gn_acceptor *a, struct gn_wires *ws,
-                     const char *const *addresses, char *error, size_t room)
+                     struct gn_tls_site *tls, const char *const *addresses, char *error,
+                     size_t room)
 {
-    *a = (struct gn_acceptor){.wires = ws};
+    *a = (struct gn_acceptor){.wires = ws, .tls = tls};
     a->stream = (struct gn_stream){.ops = &acceptor_ops, .fd = eventfd(0, EFD_CLOEXEC)};
     for (; *addresses; addresses++) {
         if (a->count == GN_LISTENERS) {
@@ -167,6 +168,10 @@ int gn_acceptor_open(struct gn_acceptor *a, struct gn_wires *ws,
             goto fail;
         l->acceptor = a;
         a->count++;
+        if (l->secure && !tls) {
+            snprintf(error, room, "%s: TLS needs a certificate and a key", *addresses);
+            goto fail;
+        }
     }
     return 0;
 fail:

@@ -14,6 +14,7 @@ enum { GN_LISTENERS = 16 };
 struct gn_acceptor {
     struct gn_stream stream; /* what civetweb holds: a descriptor that only counts */
     struct gn_wires *wires;
+    struct gn_tls_site *tls; /* for secure listeners; borrowed; NULL without any */
     struct gn_listener listeners[GN_LISTENERS];
     unsigned count, turn;     /* how many, and who is asked next */
     struct gn_fiber *waiting; /* civetweb's master, parked; or NULL */
@@ -26,7 +27,7 @@ struct gn_acceptor {
 
 /* Opens all addresses of a list that NULL ends (see listener.h). May wait. Returns 0,
  * or -1 with a line in `error` and nothing open. */
-int gn_acceptor_open(struct gn_acceptor *, struct gn_wires *,
+int gn_acceptor_open(struct gn_acceptor *, struct gn_wires *, struct gn_tls_site *,
                      const char *const *addresses, char *error, size_t room);
 
 /* Begins to take connections: call when civetweb has adopted the stream. Returns 0 or a

@@ -163,6 +163,34 @@ static int x_remote_addr(lua_State *L)
     return 2;
 }
 
+/* exchange.scheme(x) -> "http" | "https" */
+static int x_scheme(lua_State *L)
+{
+    lua_pushstring(L, check(L)->wire->tls ? "https" : "http");
+    return 1;
+}
+
+/* exchange.tls(x) -> {version =, cipher =, server_name =, client =} | nil on plain HTTP
+ */
+static int x_tls(lua_State *L)
+{
+    const struct gn_request *r = check(L);
+    struct gn_tls_info info;
+    if (!r->wire->tls)
+        return 0;
+    gn_tls_describe(r->wire->tls, &info);
+    const char *fields[][2] = {{"version", info.version},
+                               {"cipher", info.cipher},
+                               {"server_name", info.server_name},
+                               {"client", info.client}};
+    lua_createtable(L, 0, 4);
+    for (size_t i = 0; i < 4; i++) {
+        lua_pushstring(L, fields[i][1]);
+        lua_setfield(L, -2, fields[i][0]);
+    }
+    return 1;
+}
+
 /* exchange.id(x) -> a string that no other request has, nor likely one of another run
  */
 static int x_id(lua_State *L)
@@ -258,6 +286,8 @@ static const luaL_Reg functions[] = {
     {"query", x_query},
     {"version", x_version},
     {"remote_addr", x_remote_addr},
+    {"scheme", x_scheme},
+    {"tls", x_tls},
     {"id", x_id},
     {"read", x_read},
     {"body", x_body},

@@ -33,6 +33,19 @@ static bool give_up(struct gn_wire *w, ssize_t r)
     return false;
 }
 
+/* The TLS handshake, if one is due. Returns false when the stream has ended. */
+static bool secure(struct gn_wire *w)
+{
+    int r = gn_wire_secure(w, gn_after(w->wires->options.head_timeout));
+    if (r == -ENOMSG)
+        return refuse(w, 400, "This port speaks TLS: ask with https.");
+    if (r < 0) {
+        gn_log(GN_DEBUG, "a TLS handshake failed: %s", strerror(-r));
+        w->ended = w->broken = true;
+    }
+    return r == 0;
+}
+
 /* ---- heads ---- */
 
 /* Makes `in` hold nothing but what has not been consumed, so that a head has all the
@@ -115,7 +128,7 @@ static short intake_poll(struct gn_stream *s, short events, int timeout_ms)
     w->worker->slot[GN_SLOT_WIRE] = w;
     if (!(events & POLLIN))
         return events & POLLOUT;
-    if (w->feed == 0 && !w->ended && next_head(w))
+    if (w->feed == 0 && !w->ended && secure(w) && next_head(w))
         w->feed = sizeof stand_in - 1;
     return POLLIN;
 }

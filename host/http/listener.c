@@ -61,7 +61,8 @@ static void note_url(struct gn_listener *l, const char *host)
         getnameinfo((struct sockaddr *)&at, len, NULL, 0, port, sizeof port,
                     NI_NUMERICSERV);
     snprintf(l->url, sizeof l->url,
-             strchr(host, ':') ? "http://[%s]:%s" : "http://%s:%s", host, port);
+             strchr(host, ':') ? "http%s://[%s]:%s" : "http%s://%s:%s",
+             l->secure ? "s" : "", host, port);
 }
 
 /* Splits "host:port" or "[host]:port" at its end; returns the port, or NULL. */
@@ -211,12 +212,16 @@ int gn_listener_open(struct gn_listener *l, const char *address, char *error,
     const char *problem = NULL;
     int r;
     *l = (struct gn_listener){.watch.fd = -1, .readable = true};
-    if (strncmp(address, "unix:", 5) == 0)
-        r = open_unix(l, address + 5, &problem);
-    else if (strncmp(address, "fd:", 3) == 0)
-        r = open_inherited(l, address + 3, &problem);
+    l->secure = strncmp(address, "https://", 8) == 0;
+    const char *rest = address + (l->secure                        ? 8
+                                  : strncmp(address, "http://", 7) ? 0
+                                                                   : 7);
+    if (strncmp(rest, "unix:", 5) == 0)
+        r = open_unix(l, rest + 5, &problem);
+    else if (strncmp(rest, "fd:", 3) == 0)
+        r = open_inherited(l, rest + 3, &problem);
     else
-        r = open_tcp(l, address, &problem);
+        r = open_tcp(l, rest, &problem);
     if (r < 0)
         snprintf(error, room, "cannot listen on %s: %s", address, problem);
     return r;

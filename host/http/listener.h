@@ -13,6 +13,7 @@ struct gn_acceptor;
 struct gn_listener {
     struct gn_watch watch;
     struct gn_acceptor *acceptor; /* whose it is; its caller's to set */
+    bool secure;                  /* its connections speak TLS */
     bool readable;   /* by epoll; false means that accept(2) would say EAGAIN */
     char *unix_path; /* to remove at the end; NULL for other families */
     char url[160];   /* "http://127.0.0.1:5000", for people */
@@ -21,6 +22,7 @@ struct gn_listener {
 /* Opens what an address names:
  *
  *     127.0.0.1:5000   [::1]:5000   localhost:0      TCP; port 0 takes a free one
+ *     https://0.0.0.0:443                             the same with TLS
  *     unix:/run/site.sock   unix:/run/site.sock?mode=0660
  *     fd:3                                            a listening socket that was
  * inherited

@@ -25,6 +25,8 @@ struct genet {
     char *path;
     char **listen; /* ended by NULL */
     struct gn_sched *sched;
+    char **certificates, **keys, *client_ca; /* NULL without TLS */
+    struct gn_tls_site *tls;
     struct gn_wires wires;
     struct gn_acceptor acceptor;
     char urls[1024];
@@ -63,7 +65,7 @@ static void free_list(char **list)
 static char **copy_list(const char *const *list)
 {
     size_t n = 0;
-    while (list[n])
+    while (list && list[n])
         n++;
     char **copy = calloc(n + 1, sizeof *copy);
     for (size_t i = 0; copy && i < n; i++)
@@ -83,6 +85,9 @@ struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
     g->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->path = strdup(o->path);
     g->listen = copy_list(o->listen);
+    g->certificates = copy_list(o->certificates);
+    g->keys = copy_list(o->keys);
+    g->client_ca = o->client_ca ? strdup(o->client_ca) : NULL;
     g->sched = gn_sched_new();
     if (g->sched)
         g->sched->pool = gn_pool_new(POOL_THREADS);
@@ -106,6 +111,10 @@ void genet_free(struct genet *g)
         close(g->stop);
     free(g->path);
     free_list(g->listen);
+    free_list(g->certificates);
+    free_list(g->keys);
+    free(g->client_ca);
+    gn_tls_site_free(g->tls);
     free(g);
 }
 
@@ -151,12 +160,25 @@ static void raise_file_limit(const struct genet *g)
                (unsigned long long)limit.rlim_cur, g->options.max_connections);
 }
 
+static int load_certificates(struct genet *g, char *error, size_t room)
+{
+    if (!g->certificates || !*g->certificates)
+        return 0;
+    g->tls = gn_tls_site_new(
+        &(struct gn_tls_options){.certificates = (const char *const *)g->certificates,
+                                 .keys = (const char *const *)g->keys,
+                                 .client_ca = g->client_ca},
+        error, room);
+    return g->tls ? 0 : -1;
+}
+
 static int open_front(struct genet *g)
 {
     const struct genet_options *o = &g->options;
-    char error[256];
-    if (gn_acceptor_open(&g->acceptor, &g->wires, (const char *const *)g->listen, error,
-                         sizeof error) < 0)
+    char error[600];
+    if (load_certificates(g, error, sizeof error) < 0 ||
+        gn_acceptor_open(&g->acceptor, &g->wires, g->tls,
+                         (const char *const *)g->listen, error, sizeof error) < 0)
         return fail(g, error);
     gn_acceptor_urls(&g->acceptor, g->urls, sizeof g->urls);
     g->front =

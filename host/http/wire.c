@@ -102,10 +102,9 @@ static int park_in(struct gn_fiber **place, int64_t deadline)
     return r;
 }
 
-/* ---- in ---- */
+/* ---- the kernel's socket ---- */
 
-/* One read from the kernel. Returns the bytes, 0 at the end, or a negative errno. */
-static ssize_t pull(struct gn_wire *w, char *buf, size_t room)
+ssize_t gn_wire_pull(struct gn_wire *w, char *buf, size_t room)
 {
     ssize_t n = gn_real()->recv(w->stream.fd, buf, room, MSG_DONTWAIT);
     if (n < 0) {
@@ -117,11 +116,63 @@ static ssize_t pull(struct gn_wire *w, char *buf, size_t room)
     return n;
 }
 
+ssize_t gn_wire_push(struct gn_wire *w, struct iovec *iov, size_t count)
+{
+    int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+    struct msghdr m = {.msg_iov = iov, .msg_iovlen = count};
+    ssize_t n = count == 1
+                    ? gn_real()->send(w->stream.fd, iov->iov_base, iov->iov_len, flags)
+                    : gn_real()->sendmsg(w->stream.fd, &m, flags);
+    if (n >= 0)
+        return n;
+    w->writable = errno != EAGAIN;
+    return -errno;
+}
+
+/* ---- the same through TLS ---- */
+
+static ssize_t get(struct gn_wire *w, char *buf, size_t n)
+{
+    if (!w->tls)
+        return gn_wire_pull(w, buf, n);
+    ssize_t got = gn_tls_read(w->tls, buf, n);
+    w->buffered = got > 0 && gn_tls_pending(w->tls);
+    return got;
+}
+
+/* One record at most. What several buffers hold is gathered: a record for each would
+ * cost more than the copy. */
+static ssize_t put(struct gn_wire *w, struct iovec *iov, size_t count)
+{
+    static _Thread_local char record[16 * 1024];
+    size_t n = 0;
+    if (!w->tls)
+        return gn_wire_push(w, iov, count);
+    if (count == 1)
+        return gn_tls_write(w->tls, iov->iov_base, iov->iov_len);
+    for (size_t i = 0; i < count && n < sizeof record; i++) {
+        size_t len = iov[i].iov_len, room = sizeof record - n;
+        len = len < room ? len : room;
+        memcpy(record + n, iov[i].iov_base, len);
+        n += len;
+    }
+    return gn_tls_write(w->tls, record, n);
+}
+
+/* Parks until the direction that has said EAGAIN may go on: TLS may have to write in
+ * order to read, and the other way round. */
+static int wait_either(struct gn_wire *w, int64_t deadline)
+{
+    return w->writable ? park_in(&w->reader, deadline) : park_in(&w->writer, deadline);
+}
+
+/* ---- in ---- */
+
 int gn_wire_wait(struct gn_wire *w, int64_t deadline)
 {
     int r = 0;
-    while (!w->readable && !w->ended && r == 0)
-        r = park_in(&w->reader, deadline);
+    while (!w->readable && !w->buffered && !w->ended && r == 0)
+        r = wait_either(w, deadline);
     return r;
 }
 
@@ -133,22 +184,30 @@ ssize_t gn_wire_read(struct gn_wire *w, char *buf, size_t n, int64_t deadline)
             return r;
         if (w->ended)
             return 0;
-        ssize_t got = pull(w, buf, n);
+        ssize_t got = get(w, buf, n);
         if (got != -EAGAIN && got != -EINTR)
             return got;
     }
 }
 
-/* ---- out ---- */
-
-static ssize_t push(struct gn_wire *w, struct iovec *iov, size_t count)
+int gn_wire_secure(struct gn_wire *w, int64_t deadline)
 {
-    int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
-    if (count == 1)
-        return gn_real()->send(w->stream.fd, iov->iov_base, iov->iov_len, flags);
-    struct msghdr m = {.msg_iov = iov, .msg_iovlen = count};
-    return gn_real()->sendmsg(w->stream.fd, &m, flags);
+    int r = 0;
+    while (w->tls && !w->secured && r == 0) {
+        r = gn_tls_handshake(w->tls);
+        w->secured = r == 0;
+        w->buffered = w->secured && gn_tls_pending(w->tls); /* a request, already */
+        if (r == -EAGAIN)
+            r = wait_either(w, deadline);
+    }
+    if (r == -ENOMSG) {
+        gn_tls_session_free(w->tls);
+        w->tls = NULL;
+    }
+    return r;
 }
+
+/* ---- out ---- */
 
 static int broken(struct gn_wire *w, int error)
 {
@@ -170,15 +229,15 @@ static int send_all(struct gn_wire *w, struct iovec *iov, size_t count)
     while (count > 0) {
         if (w->broken)
             return -EPIPE;
-        ssize_t n = push(w, iov, count);
+        ssize_t n = put(w, iov, count);
         if (n >= 0) {
             sent += (size_t)n;
             gn_iov_advance(&iov, &count, (size_t)n);
             continue;
         }
-        if (errno != EAGAIN && errno != EINTR)
+        if (n != -EAGAIN && n != -EINTR)
             return broken(w, -EPIPE);
-        int r = park_in(&w->writer, write_deadline(start, sent));
+        int r = wait_either(w, write_deadline(start, sent));
         if (r < 0)
             return broken(w, r);
     }
@@ -233,8 +292,19 @@ int gn_wire_hold(struct gn_wire *w, struct iovec *iov, size_t count)
 
 /* ---- life ---- */
 
+static int attach(struct gn_wire *w, struct gn_tls_site *site)
+{
+    if (site && !(w->tls = gn_tls_session_new(site, w)))
+        return -ENOMEM;
+    int r = gn_stream_own(&w->stream);
+    return r < 0 ? r
+                 : gn_watch_add(&w->wires->sched->poller, &w->watch,
+                                EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+}
+
 struct gn_wire *gn_wire_open(struct gn_wires *ws, int fd,
-                             const struct sockaddr_storage *peer)
+                             const struct sockaddr_storage *peer,
+                             struct gn_tls_site *site)
 {
     struct gn_wire *w = calloc(1, sizeof *w);
     if (!w)
@@ -244,12 +314,10 @@ struct gn_wire *gn_wire_open(struct gn_wires *ws, int fd,
     w->wires = ws;
     w->peer = *peer;
     w->readable = w->writable = true;
-    int r = gn_stream_own(&w->stream);
-    if (r == 0)
-        r = gn_watch_add(&ws->sched->poller, &w->watch,
-                         EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+    int r = attach(w, site);
     if (r < 0) {
         gn_stream_disown(&w->stream);
+        gn_tls_session_free(w->tls);
         free(w);
         errno = -r;
         return NULL;
@@ -286,6 +354,8 @@ int gn_wire_close(struct gn_wire *w)
     struct gn_wires *ws = w->wires;
     int fd = w->stream.fd;
     gn_wire_flush(w);
+    gn_tls_session_free(w->tls);
+    w->tls = NULL;
     if (w->lingers && !w->broken) {
         gn_real()->shutdown(fd, SHUT_WR);
         linger(w);

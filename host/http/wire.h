@@ -10,6 +10,7 @@
 #include "../libc/stream.h"
 #include "../sched/sched.h"
 #include "gate.h"
+#include "tls.h"
 
 #include <sys/uio.h>
 
@@ -54,6 +55,9 @@ struct gn_wire {
     struct gn_list link;
     struct gn_fiber *worker;          /* serves it; NULL until one has polled it */
     struct gn_fiber *reader, *writer; /* parked, or NULL */
+    struct gn_tls_session *tls;       /* NULL: plain */
+    bool secured;                     /* its handshake is over */
+    bool buffered;                    /* it has bytes that epoll knows nothing of */
     struct gn_input *in;   /* with bytes to consume, or being filled; NULL while idle */
     struct gn_input *head; /* holds the head of the running request; may be `in` */
     size_t feed;           /* bytes that civetweb still has to take, see intake.c */
@@ -75,9 +79,10 @@ void gn_wires_init(struct gn_wires *, struct gn_sched *,
 void gn_wires_term(struct gn_wires *);
 
 /* Makes a wire for an accepted, non-blocking socket, which the wire closes from then
- * on. Returns NULL and sets errno on failure; the socket is then still the caller's. */
-struct gn_wire *gn_wire_open(struct gn_wires *, int fd,
-                             const struct sockaddr_storage *);
+ * on. It speaks TLS when `site` is not NULL. Returns NULL and sets errno on failure;
+ * the socket is then still the caller's. */
+struct gn_wire *gn_wire_open(struct gn_wires *, int fd, const struct sockaddr_storage *,
+                             struct gn_tls_site *site);
 
 /* The wire that the running worker serves; NULL outside one. */
 struct gn_wire *gn_wire_self(void);
@@ -100,6 +105,10 @@ int gn_wire_wait(struct gn_wire *, int64_t deadline);
  * the end of the stream, -ETIMEDOUT, -ECANCELED, or another negative errno. */
 ssize_t gn_wire_read(struct gn_wire *, char *, size_t n, int64_t deadline);
 
+/* Makes the TLS handshake, if one is due. May wait. Returns 0, -ETIMEDOUT, -ECANCELED,
+ * -EPROTO, or -ENOMSG when a plain request has come: the wire is plain from then on. */
+int gn_wire_secure(struct gn_wire *, int64_t deadline);
+
 /* ---- out ---- */
 
 /* Writes all of the buffers, which it uses up, after what is held. May wait for a slow
@@ -113,6 +122,13 @@ int gn_wire_hold(struct gn_wire *, struct iovec *, size_t count);
 
 /* Writes what is held. */
 int gn_wire_flush(struct gn_wire *);
+
+/* ---- for tls.c: the kernel's socket; never waits ---- */
+
+/* Returns the bytes, 0 at the end, or a negative errno; after -EAGAIN `readable` or
+ * `writable` is false until epoll says otherwise. */
+ssize_t gn_wire_pull(struct gn_wire *, char *, size_t n);
+ssize_t gn_wire_push(struct gn_wire *, struct iovec *, size_t count);
 
 /* ---- the end ---- */
 

@@ -20,8 +20,8 @@ struct held {
 
 enum { HELD_BUCKETS = 64 };
 static _Thread_local struct held *held[HELD_BUCKETS];
-static _Thread_local struct held
-    *spare; /* one, so that the usual lock allocates nothing */
+static _Thread_local struct held first; /* free while it has no mutex: the usual lock
+                                         * allocates nothing */
 
 static struct held **held_place(const pthread_mutex_t *m)
 {
@@ -35,10 +35,9 @@ static int held_add(pthread_mutex_t *m)
 {
     struct held **place = held_place(m), *h = *place;
     if (!h) {
-        h = spare ? spare : malloc(sizeof *h);
+        h = first.mutex ? malloc(sizeof *h) : &first;
         if (!h)
             return EAGAIN;
-        spare = NULL;
         *h = (struct held){.mutex = m, .fiber = gn_fiber_self()};
         *place = h;
     }
@@ -52,10 +51,10 @@ static void held_drop(pthread_mutex_t *m)
     if (!h || --h->depth > 0)
         return;
     *place = h->next;
-    if (spare)
-        free(h);
+    if (h == &first)
+        h->mutex = NULL;
     else
-        spare = h;
+        free(h);
 }
 
 /* Only the kinds that ask who the owner is (glibc: recursive is 1, error-checking 2).

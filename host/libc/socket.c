@@ -33,7 +33,7 @@ ssize_t recv(int fd, void *buf, size_t n, int flags)
 {
     struct gn_stream *s = gn_stream_of(fd);
     if (s)
-        return s->ops->recv(s, buf, n, flags);
+        return s->ops->recv ? s->ops->recv(s, buf, n, flags) : gn_fail(-EOPNOTSUPP);
     if (!gn_fiber_self())
         return gn_real()->recv(fd, buf, n, flags);
     if ((flags & (MSG_WAITALL | MSG_PEEK | MSG_DONTWAIT)) == MSG_WAITALL)
@@ -77,7 +77,7 @@ ssize_t sendto(int fd, const void *buf, size_t n, int flags, const struct sockad
 {
     struct gn_stream *s = gn_stream_of(fd);
     if (s)
-        return s->ops->send(s, buf, n, flags);
+        return s->ops->send ? s->ops->send(s, buf, n, flags) : gn_fail(-EOPNOTSUPP);
     if (!gn_fiber_self())
         return gn_real()->sendto(fd, buf, n, flags, to, len);
     size_t sent = 0;

@@ -55,6 +55,11 @@ local function add_runserver(parser)
     integer(0, 65535))
   command:option("--listen", "Listen on HOST:PORT, [IPV6]:PORT, unix:PATH[?mode=0660] or fd:N, "
     .. "an inherited socket. May be given again."):argname("<address>"):count("*")
+  command:option("--cert", "A certificate with its chain, PEM; makes the address one of TLS. "
+    .. "May be given again, for other names."):argname("<file>"):count("*")
+  command:option("--key", "The key of the certificate, PEM."):argname("<file>"):count("*")
+  command:option("--client-ca", "Clients must show a certificate of these authorities, PEM.")
+    :argname("<file>")
   option(command, "--max-connections", "The most connections at once.", integer(1, 65536))
     :argname("<n>"):default("10000")
   option(command, "--max-body", "The largest body of a request.", size)
@@ -108,7 +113,8 @@ local function addresses(options)
   if #list > 0 and not options.host and not options.port then return list end
   local host = options.host or "127.0.0.1"
   local address = host:find(":", 1, true) and "[" .. host .. "]" or host
-  table.insert(list, 1, address .. ":" .. (options.port or 5000))
+  local scheme = #options.cert > 0 and "https://" or ""
+  table.insert(list, 1, scheme .. address .. ":" .. (options.port or 5000))
   return list
 end
 
@@ -144,6 +150,7 @@ function cli.parse(args)
     options.args = theirs
   elseif options.command == "runserver" then
     check_there(options.path)
+    if #options.cert ~= #options.key then refuse("each --cert needs a --key, and each --key a --cert") end
     options.listen = addresses(options)
   end
   return options

@@ -142,8 +142,12 @@ function lazy:host()
   return exchange.header(self._exchange, "Host") or ""
 end
 
-function lazy.scheme()
-  return "http"
+function lazy:scheme()
+  return exchange.scheme(self._exchange)
+end
+
+function lazy:tls()
+  return exchange.tls(self._exchange)
 end
 
 function lazy:url()

@@ -60,6 +60,14 @@ function Exchange.remote_addr()
   return "192.0.2.7", 40000
 end
 
+function Exchange.scheme()
+  return "http"
+end
+
+function Exchange.tls()
+  return nil
+end
+
 function Exchange.id()
   return "request-1"
 end
