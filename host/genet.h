@@ -15,6 +15,7 @@
 #ifndef GENET_H
 #define GENET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define GENET_VERSION "0.1.0"
@@ -31,6 +32,8 @@ struct genet_options {
     int max_connections;   /* at once; 10000 */
     long long max_body;    /* bytes of a request's body; 8 MiB */
     size_t max_head;       /* bytes of a request's head; 16 KiB */
+    int max_per_ip;        /* connections of one address; 0: no limit; 0 */
+    bool redirect_https;   /* plain requests are sent to the TLS address */
     double head_timeout;   /* seconds for all of a head; 10 */
     double keep_alive;     /* seconds that a connection may idle; 15 */
     double drain;          /* seconds that requests may go on after genet_stop(); 30 */

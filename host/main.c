@@ -50,6 +50,14 @@ static lua_Number number_field(lua_State *L, const char *name)
     return n;
 }
 
+static bool bool_field(lua_State *L, const char *name)
+{
+    lua_getfield(L, -1, name);
+    bool value = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return value;
+}
+
 static size_t size_field(lua_State *L, const char *name)
 {
     return (size_t)number_field(L, name);
@@ -85,6 +93,8 @@ static void read_server(lua_State *L, struct command *c)
     o->max_connections = (int)number_field(L, "max_connections");
     o->max_body = (long long)number_field(L, "max_body");
     o->max_head = size_field(L, "max_head");
+    o->max_per_ip = (int)number_field(L, "max_per_ip");
+    o->redirect_https = bool_field(L, "redirect_https");
     o->head_timeout = number_field(L, "head_timeout");
     o->keep_alive = number_field(L, "keep_alive");
     o->drain = number_field(L, "drain");

@@ -83,8 +83,8 @@ static int count_extension(struct gn_chunked *c)
     c->skipped++;
     if (++c->extension > EXTENSION_MAX)
         return refuse(c, 400, "The extensions of a chunk are too long.");
-    if (c->skipped > SKIPPED_MAX && c->skipped > c->received)
-        return refuse(c, 400, "The extensions are longer than the data.");
+    if (c->skipped > SKIPPED_MAX + c->received)
+        return refuse(c, 400, "The extensions are much longer than the data.");
     return 0;
 }
 

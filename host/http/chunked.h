@@ -31,8 +31,8 @@ void gn_chunked_init(struct gn_chunked *, size_t max_trailers);
  * place or lie before it. Sets *in_len to what it has used up: less than given only
  * when there is no room for more data, when the body is done (what follows is not of
  * it) or refused. Returns the bytes of data, or the negated status of a refusal, which
- * is final: 400 malformed (extensions over 4 KiB for a chunk, or over 16 KiB and more
- * than all data so far, too), 431 trailers too long. */
+ * is final: 400 malformed (also extensions over 4 KiB for a chunk, or in all over
+ * 16 KiB more than the data so far), 431 trailers too long. */
 ssize_t gn_chunked_decode(struct gn_chunked *, const char *in, size_t *in_len,
                           char *out, size_t out_room);
 

@@ -241,17 +241,18 @@ static int x_body(lua_State *L)
 
 /* ---- the answer in pieces ---- */
 
-/* exchange.start(x, status, head): waits for a slow peer */
+/* exchange.start(x, status, head [, length]) -> true | nil, error. Waits for a slow
+ * peer. */
 static int x_start(lua_State *L)
 {
     struct gn_request *r = check(L);
     size_t n;
-    lua_Integer status = luaL_checkinteger(L, 2);
+    lua_Integer status = luaL_checkinteger(L, 2), length = luaL_optinteger(L, 4, -1);
     const char *head = luaL_checklstring(L, 3, &n);
     luaL_argcheck(L, status >= 200 && status <= 599, 2, "not a status of an answer");
     if (r->progress != GN_UNANSWERED)
         return luaL_error(L, "the answer has already been started");
-    return done(L, gn_respond_start(r, (int)status, head, n));
+    return done(L, gn_respond_start(r, (int)status, head, n, length));
 }
 
 static int x_started(lua_State *L)
@@ -270,14 +271,24 @@ static int x_write(lua_State *L)
         return luaL_error(L, r->progress == GN_ANSWERED
                                  ? "the answer has ended"
                                  : "the answer has not been started");
-    return done(L, gn_respond_write(r, data, n));
+    int e = gn_respond_write(r, data, n);
+    if (e == -EMSGSIZE)
+        return luaL_error(L,
+                          "the handler writes more than its Content-Length of %I bytes",
+                          (lua_Integer)r->promised);
+    return done(L, e);
 }
 
 /* exchange.finish(x) -> true | nil, error */
 static int x_finish(lua_State *L)
 {
     struct gn_request *r = check(L);
-    return done(L, r->progress == GN_STREAMING ? gn_respond_finish(r) : 0);
+    int e = r->progress == GN_STREAMING ? gn_respond_finish(r) : 0;
+    if (e == -EMSGSIZE)
+        return luaL_error(L,
+                          "the handler wrote %I bytes where its Content-Length says %I",
+                          (lua_Integer)r->written, (lua_Integer)r->promised);
+    return done(L, e);
 }
 
 static const luaL_Reg functions[] = {

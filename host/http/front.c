@@ -5,13 +5,32 @@
 
 #include <civetweb.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- requests ---- */
 
+/* Sends the client to the same target under https; 308 keeps method and body. */
+static void redirect(const struct gn_front *f, struct gn_request *r)
+{
+    const struct gn_head *h = r->head;
+    const char *host = h->host ? h->host : "localhost";
+    const char *end = strrchr(host, ']') ? strrchr(host, ']') : host;
+    int name = (int)(end - host) + (int)strcspn(end, ":");
+    char port[16] = "", *line = NULL;
+    if (f->redirect_port != 443)
+        snprintf(port, sizeof port, ":%d", f->redirect_port);
+    int n = asprintf(&line, "Location: https://%.*s%s%s%s%s\r\n", name, host, port,
+                     h->target, h->query ? "?" : "", h->query ? h->query : "");
+    gn_respond(r, n < 0 ? 503 : 308, n < 0 ? "" : line, n < 0 ? 0 : (size_t)n, "", 0);
+    free(line);
+}
+
 static void answer(struct gn_front *f, struct gn_request *r)
 {
-    if (strcmp(r->head->method, "CONNECT") == 0) {
+    if (f->redirect_port && !r->wire->tls) {
+        redirect(f, r);
+    } else if (strcmp(r->head->method, "CONNECT") == 0) {
         r->keep = false;
         gn_respond_error(r, 501, "This server is no proxy.");
     } else if (r->head->content_length > r->max_body) {

@@ -16,6 +16,8 @@ struct gn_front {
     gn_handler handler;
     void *arg;
     long long max_body;
+    int redirect_port; /* plain requests are sent to https on this port; 0: they are not
+                        */
     struct mg_context *library;
     char error[128]; /* what the library last complained of */
 };

@@ -60,6 +60,7 @@ static void note_url(struct gn_listener *l, const char *host)
     if (gn_real()->getsockname(l->watch.fd, (struct sockaddr *)&at, &len) == 0)
         getnameinfo((struct sockaddr *)&at, len, NULL, 0, port, sizeof port,
                     NI_NUMERICSERV);
+    l->port = atoi(port);
     snprintf(l->url, sizeof l->url,
              strchr(host, ':') ? "http%s://[%s]:%s" : "http%s://%s:%s",
              l->secure ? "s" : "", host, port);

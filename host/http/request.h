@@ -22,9 +22,12 @@ struct gn_request {
     bool body_failed;         /* and never will be */
 
     enum gn_progress progress;
-    int status;     /* of the answer; 0 before */
-    bool keep;      /* the connection goes on after the answer */
-    bool body_less; /* the answer has no body: HEAD, 204, 304 */
+    int status; /* of the answer; 0 before */
+    long long
+        promised;      /* bytes of a streamed body by its Content-Length; -1: chunked */
+    long long written; /* bytes of it so far */
+    bool keep;         /* the connection goes on after the answer */
+    bool body_less;    /* the answer has no body: HEAD, 204, 304 */
 };
 
 /* Begins a request whose head stands in the wire. */
@@ -52,10 +55,11 @@ ssize_t gn_request_read(struct gn_request *, char *, size_t);
 int gn_respond(struct gn_request *, int status, const char *head, size_t head_len,
                const char *body, size_t body_len);
 
-/* The same in pieces: chunked for HTTP/1.1, ended by the end of the connection for 1.0.
- */
-int gn_respond_start(struct gn_request *, int status, const char *head,
-                     size_t head_len);
+/* The same in pieces, of `length` bytes in all. With -1 for a length that is not known it
+ * is chunked, or for HTTP/1.0 ended by the end of the connection. Writing more than
+ * `length` is -EMSGSIZE, and so is finishing with less. */
+int gn_respond_start(struct gn_request *, int status, const char *head, size_t head_len,
+                     long long length);
 int gn_respond_write(struct gn_request *, const char *data, size_t n);
 int gn_respond_finish(struct gn_request *);
 

@@ -195,10 +195,14 @@ int gn_respond(struct gn_request *r, int status, const char *head, size_t head_l
 int gn_respond_error(struct gn_request *r, int status, const char *why)
 {
     static const char head[] = "Content-Type: text/plain; charset=utf-8\r\n";
+    static const char busy[] =
+        "Content-Type: text/plain; charset=utf-8\r\nRetry-After: 1\r\n";
     char body[256];
     int n = snprintf(body, sizeof body, "%d %s\n%s%s", status, gn_reason(status),
                      why ? why : "", why ? "\n" : "");
     size_t len = n < (int)sizeof body ? (size_t)n : sizeof body - 1;
+    if (status == 503)
+        return gn_respond(r, status, busy, sizeof busy - 1, body, len);
     return gn_respond(r, status, head, sizeof head - 1, body, len);
 }
 
@@ -206,17 +210,21 @@ int gn_respond_error(struct gn_request *r, int status, const char *why)
 
 static bool is_chunked(const struct gn_request *r)
 {
-    return r->head->minor != 0 && !r->body_less;
+    return r->head->minor != 0 && !r->body_less && r->promised < 0;
 }
 
 int gn_respond_start(struct gn_request *r, int status, const char *head,
-                     size_t head_len)
+                     size_t head_len, long long length)
 {
     char ours[HEAD_BYTES];
     r->progress = GN_STREAMING;
-    if (r->head->minor == 0)
+    r->promised = length;
+    r->written = 0;
+    if (r->head->minor == 0 && length < 0)
         r->keep = false;
     size_t n = put_head(ours, r, status);
+    if (length >= 0)
+        n += put_length(ours + n, status, (size_t)length);
     const char *last = is_chunked(r) ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n";
     struct iovec parts[] = {
         {ours, n}, {(char *)head, head_len}, {(char *)last, strlen(last)}};
@@ -229,6 +237,9 @@ int gn_respond_write(struct gn_request *r, const char *data, size_t n)
     char size[24];
     if (n == 0 || r->body_less)
         return r->wire->broken ? -EPIPE : 0;
+    if (r->promised >= 0 && r->written + (long long)n > r->promised)
+        return -EMSGSIZE;
+    r->written += (long long)n;
     if (!is_chunked(r))
         return gn_wire_send(r->wire, &(struct iovec){(char *)data, n}, 1);
     int len = snprintf(size, sizeof size, "%zx\r\n", n);
@@ -238,6 +249,8 @@ int gn_respond_write(struct gn_request *r, const char *data, size_t n)
 
 int gn_respond_finish(struct gn_request *r)
 {
+    if (r->promised > r->written && !r->body_less)
+        return -EMSGSIZE;
     r->progress = GN_ANSWERED;
     if (!is_chunked(r))
         return 0;

@@ -172,6 +172,15 @@ static int load_certificates(struct genet *g, char *error, size_t room)
     return g->tls ? 0 : -1;
 }
 
+/* The port of the first listener that speaks TLS; 0 when there is none. */
+static int secure_port(const struct gn_acceptor *a)
+{
+    for (unsigned i = 0; i < a->count; i++)
+        if (a->listeners[i].secure)
+            return a->listeners[i].port;
+    return 0;
+}
+
 static int open_front(struct genet *g)
 {
     const struct genet_options *o = &g->options;
@@ -183,6 +192,8 @@ static int open_front(struct genet *g)
     gn_acceptor_urls(&g->acceptor, g->urls, sizeof g->urls);
     g->front =
         (struct gn_front){.handler = on_request, .arg = g, .max_body = o->max_body};
+    if (o->redirect_https)
+        g->front.redirect_port = secure_port(&g->acceptor);
     int r = gn_front_open(&g->front, &g->acceptor.stream, o->max_connections);
     if (r == 0)
         r = gn_acceptor_start(&g->acceptor);
@@ -236,6 +247,7 @@ static void serve(void *arg)
                                  .headers = GN_HEADERS},
                       .head_timeout = (int64_t)(o->head_timeout * GN_SECOND),
                       .keep_alive = (int64_t)(o->keep_alive * GN_SECOND),
+                      .max_per_peer = (unsigned)o->max_per_ip,
                   });
     g->status = start(g);
     if (g->status == 0) {

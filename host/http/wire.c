@@ -27,6 +27,7 @@ void gn_wires_init(struct gn_wires *ws, struct gn_sched *sched,
                    const struct gn_wire_options *options)
 {
     *ws = (struct gn_wires){.sched = sched, .options = *options};
+    ws->peers.most = options->max_per_peer;
     gn_list_init(&ws->all);
 }
 
@@ -294,6 +295,8 @@ int gn_wire_hold(struct gn_wire *w, struct iovec *iov, size_t count)
 
 static int attach(struct gn_wire *w, struct gn_tls_site *site)
 {
+    if (!gn_peers_enter(&w->wires->peers, &w->peer))
+        return -EUSERS;
     if (site && !(w->tls = gn_tls_session_new(site, w)))
         return -ENOMEM;
     int r = gn_stream_own(&w->stream);
@@ -316,6 +319,8 @@ struct gn_wire *gn_wire_open(struct gn_wires *ws, int fd,
     w->readable = w->writable = true;
     int r = attach(w, site);
     if (r < 0) {
+        if (r != -EUSERS)
+            gn_peers_leave(&ws->peers, peer);
         gn_stream_disown(&w->stream);
         gn_tls_session_free(w->tls);
         free(w);
@@ -366,6 +371,7 @@ int gn_wire_close(struct gn_wire *w)
     gn_stream_disown(&w->stream);
     gn_fd_closed(&ws->sched->poller, fd);
     gn_list_del(&w->link);
+    gn_peers_leave(&ws->peers, &w->peer);
     if (w->worker)
         w->worker->slot[GN_SLOT_WIRE] = NULL;
     free(w);

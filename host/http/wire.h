@@ -10,6 +10,7 @@
 #include "../libc/stream.h"
 #include "../sched/sched.h"
 #include "gate.h"
+#include "peers.h"
 #include "tls.h"
 
 #include <sys/uio.h>
@@ -33,6 +34,7 @@ struct gn_wires {
     struct gn_wire_options options;
     struct gn_list all;
     size_t count;
+    struct gn_peers peers;
     bool draining;
     struct gn_fiber *drainer;      /* waits for the last wire to close, or NULL */
     struct gn_input *spare_inputs; /* to reuse */

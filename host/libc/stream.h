@@ -15,7 +15,8 @@ struct gn_stream;
 
 /* Each is called as libc's function of that name would be, on a fiber or off it:
  * returns -1 with errno set for failures. `poll` and `close` are needed; recv, send and
- * accept that are NULL fail with EOPNOTSUPP; the others that are NULL are left to libc. */
+ * accept that are NULL fail with EOPNOTSUPP; the others that are NULL are left to libc.
+ */
 struct gn_stream_ops {
     short (*poll)(struct gn_stream *, short events,
                   int timeout_ms); /* returns revents */

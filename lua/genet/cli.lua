@@ -60,8 +60,11 @@ local function add_runserver(parser)
   command:option("--key", "The key of the certificate, PEM."):argname("<file>"):count("*")
   command:option("--client-ca", "Clients must show a certificate of these authorities, PEM.")
     :argname("<file>")
+  command:flag("--redirect-https", "Send plain requests to the address of TLS.")
   option(command, "--max-connections", "The most connections at once.", integer(1, 65536))
     :argname("<n>"):default("10000")
+  option(command, "--max-per-ip", "The most connections of one address; 0 for no limit.",
+    integer(0, 65536)):argname("<n>"):default("0")
   option(command, "--max-body", "The largest body of a request.", size)
     :argname("<size>"):default("8M")
   option(command, "--max-head", "The largest head of a request.", size)
@@ -150,7 +153,9 @@ function cli.parse(args)
     options.args = theirs
   elseif options.command == "runserver" then
     check_there(options.path)
-    if #options.cert ~= #options.key then refuse("each --cert needs a --key, and each --key a --cert") end
+    if #options.cert ~= #options.key then
+      refuse("each --cert needs a --key, and each --key a --cert")
+    end
     options.listen = addresses(options)
   end
   return options

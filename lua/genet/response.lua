@@ -33,8 +33,8 @@ local Response = {__name = "genet.response"}
 
 local TOKEN = "^[%w!#$%%&'*+.^_`|~-]+$"
 
--- Headers the host writes itself: what a script says of them is dropped.
-local DROPPED = {["content-length"] = true, date = true}
+-- Headers the host writes itself: it keeps to what a script says of the length, and to no date.
+local HOSTS = {["content-length"] = true, date = true}
 
 -- Headers that are about the connection, which is not the script's.
 local REFUSED = {
@@ -63,7 +63,7 @@ local function add_header(lines, name, value)
   end
   local key = lower(name)
   if REFUSED[key] then error(("the header %s is the host's to send"):format(name), 0) end
-  if DROPPED[key] then return nil end
+  if HOSTS[key] then return key end
   if type(value) ~= "table" then
     lines[#lines + 1] = header_line(name, value)
   else
@@ -72,10 +72,17 @@ local function add_header(lines, name, value)
   return key
 end
 
+local function check_length(value)
+  local length = math.tointeger(tonumber(value))
+  if length and length >= 0 then return length end
+  error(("bad Content-Length %q"):format(tostring(value)), 0)
+end
+
 --- The header lines of an answer.
 -- @tparam ?string default the line with its type, for when the headers name none
 -- @tparam ?table headers values by name; an array gives several lines
 -- @treturn string
+-- @treturn ?integer the Content-Length, which is no part of the string, if the headers have one
 -- @usage response.head(nil, {["Set-Cookie"] = {"a=1", "b=2"}})
 --   --> "Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n"
 function response.head(default, headers)
@@ -85,10 +92,13 @@ function response.head(default, headers)
   end
   local lines = {default}
   local first = #lines
+  local length
   for name, value in pairs(headers) do
-    if add_header(lines, name, value) == "content-type" and default then lines[first] = "" end
+    local key = add_header(lines, name, value)
+    if key == "content-type" and default then lines[first] = "" end
+    if key == "content-length" then length = check_length(value) end
   end
-  return concat(lines)
+  return concat(lines), length
 end
 
 -- Results -------------------------------------------------------------------------------------
@@ -142,7 +152,8 @@ end
 
 local function finished(body, code, headers)
   local default, content = render(body)
-  return status.check(code or 200), response.head(default, headers), content
+  local head, length = response.head(default, headers)
+  return status.check(code or 200), head, content, length
 end
 
 local function without_body(code, headers)
@@ -150,7 +161,8 @@ local function without_body(code, headers)
   if type(code) == "string" then
     error(http_error.fault("the handler returned nil and a string", code), 0)
   end
-  return status.check(code), response.head(nil, headers), ""
+  local head, length = response.head(nil, headers)
+  return status.check(code), head, "", length
 end
 
 -- The status, head and body for what a handler returned; raises a sentence when it is nonsense.
@@ -181,15 +193,16 @@ end
 -- @tparam Request req
 -- @tparam integer code
 -- @tparam string head
+-- @tparam ?integer length of the body; the host refuses to write more, or to end with less
 -- @usage response.begin(req, 200, response.HTML)
-function response.begin(req, code, head)
-  local ok, reason = exchange.start(req._exchange, code, head)
+function response.begin(req, code, head, length)
+  local ok, reason = exchange.start(req._exchange, code, head, length)
   if not ok then http_error.raise(reason) end
 end
 
 -- Waits.
-local function stream(req, code, head, producer)
-  response.begin(req, code, head)
+local function stream(req, code, head, producer, length)
+  response.begin(req, code, head, length)
   local silent = req.method == "HEAD" or code == 204 or code == 304
   if not silent then producer(function(data) req:write(data) end) end
   exchange.finish(req._exchange)
@@ -212,9 +225,13 @@ function response.answer(req, body, code, headers)
     exchange.finish(req._exchange)
     return nil
   end
-  local ok, final, head, content = pcall(normalise, body, code, headers)
+  local ok, final, head, content, length = pcall(normalise, body, code, headers)
   if not ok then error(explain(req, final), 0) end
-  if type(content) == "function" then return stream(req, final, head, content) end
+  if type(content) == "function" then return stream(req, final, head, content, length) end
+  if length and length ~= #content and req.method ~= "HEAD" and final ~= 304 then
+    local problem = ("Content-Length says %d, the body has %d bytes"):format(length, #content)
+    error(explain(req, problem), 0)
+  end
   return final, head, content
 end
 
@@ -227,7 +244,8 @@ end
 -- @treturn string the body
 -- @usage return response.plain(404)
 function response.plain(code, message, headers)
-  return code, response.head(TEXT, headers), http_error.page(code, message)
+  local head = response.head(TEXT, headers)
+  return code, head, http_error.page(code, message)
 end
 
 --- The answer to an error.

@@ -26,6 +26,7 @@ local function stop_servers()
 end
 
 local function describe_group(group, mode)
+  if group.mode and group.mode ~= mode.name then return end
   describe(("%s, sent %s,"):format(group.about, mode.name), function()
     for _, case in ipairs(group) do
       it(("%s (RFC %s)"):format(case[1], case[2]), function()

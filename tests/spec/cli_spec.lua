@@ -5,10 +5,13 @@ local PROGRAM = [[
 package.preload["genet.core"] = function() return {version = "0.1.0"} end
 package.path = %q
 local options = require("genet.cli").parse(arg)
-for _, name in ipairs{"command", "path", "host", "port", "max_connections", "max_body", "drain",
-  "log_level", "file"} do
+for _, name in ipairs{"command", "path", "max_connections", "max_per_ip", "max_body", "max_head",
+  "head_timeout", "keep_alive", "drain", "log_level", "redirect_https", "client_ca", "file"} do
   local value = options[name]
   if value ~= nil then print(name, math.type(value) or type(value), value) end
+end
+for _, name in ipairs{"listen", "cert", "key"} do
+  if options[name] then print(name, "table", table.concat(options[name], "|")) end
 end
 print("args", "table", table.concat(options.args or {}, "|"))
 ]]
@@ -53,10 +56,15 @@ describe("genet runserver", function()
     assert.same({
       command = "runserver",
       path = "scripts",
-      host = "127.0.0.1",
-      port = 5000,
+      listen = "127.0.0.1:5000",
+      cert = "",
+      key = "",
       max_connections = 10000,
+      max_per_ip = 0,
       max_body = 8 * 1024 * 1024,
+      max_head = 16 * 1024,
+      head_timeout = 10,
+      keep_alive = 15,
       drain = 30,
       log_level = "info",
       args = "",
@@ -66,16 +74,36 @@ describe("genet runserver", function()
   it("takes its options, long and short", function()
     local short = options("runserver", "scripts/hello.lua", "-h", "0.0.0.0", "-p", "0")
     assert.equal("scripts/hello.lua", short.path)
-    assert.equal("0.0.0.0", short.host)
-    assert.equal(0, short.port)
+    assert.equal("0.0.0.0:0", short.listen)
     local long = options("runserver", "--host", "::1", "--port=65535", "--max-connections", "5",
       "--max-body", "500K", "--drain", "0.5", "--log-level", "debug")
-    assert.equal("::1", long.host)
-    assert.equal(65535, long.port)
+    assert.equal("[::1]:65535", long.listen)
     assert.equal(5, long.max_connections)
     assert.equal(500 * 1024, long.max_body)
     assert.equal(0.5, long.drain)
     assert.equal("debug", long.log_level)
+  end)
+
+  it("listens on every address it is given", function()
+    local both = {"--listen", "unix:/tmp/a.sock", "--listen", "[::1]:80"}
+    for expected, more in pairs{
+      ["unix:/tmp/a.sock|[::1]:80"] = {},
+      ["127.0.0.1:81|unix:/tmp/a.sock|[::1]:80"] = {"-p", "81"},
+      ["localhost:5000|unix:/tmp/a.sock|[::1]:80"] = {"-h", "localhost"},
+    } do
+      assert.equal(expected, options("runserver", table.unpack(table.move(more, 1, #more, 5,
+        table.move(both, 1, 4, 1, {})))).listen)
+    end
+  end)
+
+  it("speaks TLS on its address when there is a certificate", function()
+    local found = options("runserver", "--cert", "a.pem", "--key", "a.key", "--cert", "b.pem",
+      "--key", "b.key", "--redirect-https", "--client-ca", "ca.pem")
+    assert.equal("https://127.0.0.1:5000", found.listen)
+    assert.equal("a.pem|b.pem", found.cert)
+    assert.equal("a.key|b.key", found.key)
+    assert.equal("ca.pem", found.client_ca)
+    assert.equal("true", found.redirect_https)
   end)
 
   it("reads sizes", function()
@@ -104,6 +132,7 @@ describe("genet", function()
       {{"runserver", "-p", "65536"}, "option '--port': '65536' is not a number from 0 to 65535"},
       {{"runserver", "-p", "1.5"}, "option '--port': '1.5' is not a number from 0 to 65535"},
       {{"runserver", "-p"}, "option '-p' requires an argument"},
+      {{"runserver", "--cert", "a.pem"}, "each --cert needs a --key, and each --key a --cert"},
       {{"runserver", "--max-connections", "0"},
         "option '--max-connections': '0' is not a number from 1 to 65536"},
       {{"runserver", "--max-body", "8X"},

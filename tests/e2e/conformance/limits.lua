@@ -63,8 +63,8 @@ return {
   {"of the target refuses an absolute one beyond the head", "9110 15.5.15",
     get("http://a/" .. x:sub(1, 6000)), refused(414)},
   {"of the method refuses one without end", "9112 3", x, refused(400, 414, 431, 501)},
-  {"of the method refuses one beyond the head", "9112 3", words.line(x:sub(1, 6000) .. " / HTTP/1.1"),
-    refused(400, 414, 431, 501)},
+  {"of the method refuses one beyond the head", "9112 3",
+    words.line(x:sub(1, 6000) .. " / HTTP/1.1"), refused(400, 414, 431, 501)},
   {"of the version refuses one without end", "9112 2.3", "GET / HTTP/1." .. ("1"):rep(6000),
     refused(400, 414, 431, 505)},
 

@@ -1,13 +1,15 @@
 --- The words that the cases of the conformance suite are written in.
 --
 -- A group is a table with `about`, what its sentences are about; `args`, options of the server;
--- and its cases. A case is {sentence, section, bytes, outcome}; the section is that of the RFC
--- which asks for the outcome. Bytes may be a list of pieces: then after
--- each but the last one answer is read before the next piece is sent. `half_close` in a case ends
--- the sending direction after the last byte.
+-- `mode`, the only one to play its cases in; and its cases.
+--
+-- A case is {sentence, section, bytes, outcome}; the section is that of the RFC which asks for the
+-- outcome. Bytes may be a list of pieces: then after each but the last one answer is read before
+-- the next piece is sent. `half_close` in a case ends the sending direction after the last byte.
 --
 -- An outcome has `answers`, a list of answers (see `words.answer`); `ends`, what becomes of the
--- connection: "open", "closed" or "any"; and `silent`, whether it may be closed without an answer.
+-- connection: "open"; "closed", and the last answer says so; "any", as the last answer says; or
+-- "dropped", closed whatever it says; and `silent`, whether it may be closed without an answer.
 -- A list of outcomes allows each of them; the status of the first answer tells which one it is.
 local words = {}
 
@@ -68,9 +70,10 @@ local function set_of(statuses)
 end
 
 --- One answer: its status (or a list of those allowed) and what else must hold:
--- `body`, or `body_has`, a plain text in it; `headers`, patterns by lower-case name, false for
--- one that must be missing; `to_head` when it answers a HEAD; `cut` when its body must break off;
--- `optional` when it may be missing (100 Continue).
+-- `body`, or `body_has`, a plain text in it, or `body_like`, a pattern; `headers`, patterns by
+-- lower-case name, false for one that must be missing; `refusal` when it is an error answer of the
+-- wire itself; `to_head` when it answers a HEAD; `cut` when its body must break off; `optional`
+-- when it may be missing.
 function words.answer(statuses, more)
   local answer = {}
   for key, value in pairs(more or {}) do answer[key] = value end
@@ -79,7 +82,7 @@ function words.answer(statuses, more)
 end
 local answer = words.answer
 
---- These answers in their order, and then the connection is "open", "closed" or "any".
+--- These answers in their order, and what then becomes of the connection, "open" unless told.
 function words.answers(list, ends)
   return {answers = list, ends = ends or "open"}
 end
