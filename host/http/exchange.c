@@ -163,6 +163,13 @@ static int x_remote_addr(lua_State *L)
     return 2;
 }
 
+/* exchange.host(x) -> authority of the target, else of the Host header | nil */
+static int x_host(lua_State *L)
+{
+    lua_pushstring(L, check(L)->head->host);
+    return 1;
+}
+
 /* exchange.scheme(x) -> "http" | "https" */
 static int x_scheme(lua_State *L)
 {
@@ -297,6 +304,7 @@ static const luaL_Reg functions[] = {
     {"query", x_query},
     {"version", x_version},
     {"remote_addr", x_remote_addr},
+    {"host", x_host},
     {"scheme", x_scheme},
     {"tls", x_tls},
     {"id", x_id},

@@ -7,6 +7,9 @@
 
 enum { METHOD_MAX = 32, EMPTY_LINES_MAX = 8, PORT_DIGITS = 5, LENGTH_DIGITS = 19 };
 
+/* A byte in every place of a word: ONES * byte. */
+static const uint64_t ONES = UINT64_MAX / 255;
+
 enum state { START, METHOD, TARGET, VERSION, LINE, NAME, INDENT, VALUE };
 
 /* Connection options that mean something here. */
@@ -41,10 +44,17 @@ static int refuse(struct gn_gate *g, int status, const char *reason)
     return -status;
 }
 
-static int go_on(struct gn_gate *g, enum state state)
+/* What is at `p` cannot be told before more has come. */
+static int wait_at(struct gn_gate *g, enum state state, char *p)
 {
-    g->start = g->at;
+    g->at = p;
     g->state = state;
+    return 0;
+}
+
+static int go_on(struct gn_gate *g, enum state state, char *p)
+{
+    wait_at(g, state, p);
     return 1;
 }
 
@@ -71,30 +81,38 @@ static const char *find_other(const char *p, const char *end, unsigned class)
     return p;
 }
 
-static void skip(struct gn_gate *g, unsigned class)
+/* The same from `p` on to the end of what has come. */
+static char *skip(struct gn_gate *g, char *p, unsigned class)
 {
-    g->at = (char *)find_other(g->at, g->end, class);
+    return (char *)find_other(p, g->end, class);
 }
 
-/* Compares text, which has no control bytes, with a name in lower case. Unlike
- * strcasecmp() it is the same in every locale. */
+static uint64_t load(const char *p)
+{
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
+/* Compares `n` bytes of text, where control bytes do not count, with a name in lower
+ * case. Unlike strcasecmp() it is the same in every locale. Reads all `n` bytes. */
 static bool same(const char *text, const char *name, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        if ((text[i] | 0x20) != name[i])
+    for (; n >= 8; n -= 8, text += 8, name += 8)
+        if ((load(text) | ONES * 0x20) != load(name))
+            return false;
+    for (; n; n--)
+        if ((*text++ | 0x20) != *name++)
             return false;
     return true;
 }
 
-/* Passes the CRLF whose CR is next. */
-static int skip_crlf(struct gn_gate *g)
+/* Looks at the CRLF whose CR is at `p`. */
+static int check_crlf(struct gn_gate *g, enum state state, char *p)
 {
-    if (g->end - g->at < 2)
-        return 0;
-    if (g->at[1] != '\n')
-        return refuse(g, 400, "A CR stands without its LF.");
-    g->at += 2;
-    return 1;
+    if (g->end - p < 2)
+        return wait_at(g, state, p);
+    return p[1] == '\n' ? 1 : refuse(g, 400, "A CR stands without its LF.");
 }
 
 /* ---- authorities: "example.org", "[::1]:8080" ---- */
@@ -155,6 +173,11 @@ static bool is_authority(const char *p, size_t n, bool port_needed)
 
 /* ---- the four forms of a target ---- */
 
+static bool is_method(const struct gn_gate *g, const char *name)
+{
+    return *g->head.method == *name && !strcmp(g->head.method, name);
+}
+
 static int split_authority(struct gn_gate *g)
 {
     if (g->query || !is_authority(g->target, strlen(g->target), true))
@@ -163,6 +186,7 @@ static int split_authority(struct gn_gate *g)
     return 1;
 }
 
+/* The version follows the target: there are eight bytes. */
 static char *skip_scheme(char *target)
 {
     if (same(target, "http://", 7))
@@ -179,7 +203,7 @@ static int split_absolute(struct gn_gate *g)
     size_t n = strcspn(authority, "/");
     if (!is_authority(authority, n, false))
         return refuse(g, 400, "The URL in the request line has no valid host.");
-    const char *none = g->query || strcmp(g->head.method, "OPTIONS") ? "/" : "*";
+    const char *none = g->query || !is_method(g, "OPTIONS") ? "/" : "*";
     g->head.target = authority[n] ? authority + n : none;
     memmove(authority - 1, authority, n);
     authority[n - 1] = '\0';
@@ -194,119 +218,116 @@ static int split_target(struct gn_gate *g)
         g->head.query = g->query + 1;
     }
     g->head.target = g->target;
-    if (!strcmp(g->head.method, "CONNECT"))
+    if (is_method(g, "CONNECT"))
         return split_authority(g);
     if (*g->target == '/')
         return 1;
-    if (!strcmp(g->target, "*") && !g->query && !strcmp(g->head.method, "OPTIONS"))
+    if (!strcmp(g->target, "*") && !g->query && is_method(g, "OPTIONS"))
         return 1;
     return split_absolute(g);
 }
 
 /* ---- the request line, backwards: each reader ends in the next ---- */
 
-static int end_version(struct gn_gate *g)
+static int end_version(struct gn_gate *g, char *p)
 {
-    if (g->start[5] != '1')
+    if (p[-5] != '1')
         return refuse(g, 505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.");
-    g->head.minor = g->start[7] != '0';
+    g->head.minor = p[-3] != '0';
     int rc = split_target(g);
-    return rc > 0 ? go_on(g, LINE) : rc;
+    return rc > 0 ? go_on(g, LINE, p) : rc;
 }
 
-static int read_version(struct gn_gate *g)
+static int read_version(struct gn_gate *g, char *p)
 {
     static const char pattern[] = "HTTP/0.0\r\n"; /* 0 for any digit */
     if (g->end - g->start >= 10 && !memcmp(g->start, "HTTP/1.1\r\n", 10))
-        g->at = g->start + 10;
-    for (; g->at < g->end && g->at - g->start < 10; g->at++) {
-        char expected = pattern[g->at - g->start];
-        if (*g->at != expected && !(expected == '0' && is(*g->at, GN_DIGIT)))
+        p = g->start + 10;
+    for (; p < g->end && p - g->start < 10; p++) {
+        char expected = pattern[p - g->start];
+        if (*p != expected && !(expected == '0' && is(*p, GN_DIGIT)))
             return refuse(g, 400, "The request line does not end in \"HTTP/1.1\".");
     }
-    return g->at - g->start == 10 ? end_version(g) : 0;
+    return p - g->start == 10 ? end_version(g, p) : wait_at(g, VERSION, p);
 }
 
-static int read_escape(struct gn_gate *g)
+static int read_escape(struct gn_gate *g, char *p)
 {
-    if (g->end - g->at < 3)
-        return 0;
-    if (!is_escape(g->at, g->end))
+    if (g->end - p < 3)
+        return wait_at(g, TARGET, p);
+    if (!is_escape(p, g->end))
         return refuse(g, 400,
                       "A % in the target is not followed by two hexadecimal "
                       "digits, or it says NUL.");
-    g->at += 3;
-    return 1;
+    return go_on(g, TARGET, p + 3);
 }
 
-static int refuse_target(struct gn_gate *g)
+static int refuse_target(struct gn_gate *g, char c)
 {
-    if (*g->at == '#')
+    if (c == '#')
         return refuse(g, 400, "The target has a fragment (#), which is never sent.");
-    if (*g->at == '\r' || *g->at == '\n')
+    if (c == '\r' || c == '\n')
         return refuse(g, 400, "The request line has no version, or is HTTP/0.9.");
     return refuse(g, 400, "The target has a byte that must be percent-encoded.");
 }
 
-static int end_target(struct gn_gate *g)
+static int end_target(struct gn_gate *g, char *p)
 {
-    if (g->at == g->start)
+    if (p == g->target)
         return refuse(g, 400, "More than one space follows the method.");
-    *g->at++ = '\0';
-    g->target = g->start;
-    go_on(g, VERSION);
-    return read_version(g);
+    *p++ = '\0';
+    g->start = p;
+    return read_version(g, p);
 }
 
-static int read_target(struct gn_gate *g)
+static int read_target(struct gn_gate *g, char *p)
 {
-    skip(g, GN_TARGET);
-    if ((size_t)(g->at - g->start) > g->limits.target)
+    p = skip(g, p, GN_TARGET);
+    if ((size_t)(p - g->target) > g->limits.target)
         return refuse(g, 414, "The target is too long.");
-    if (g->at == g->end)
-        return 0;
-    switch (*g->at) {
+    if (p == g->end)
+        return wait_at(g, TARGET, p);
+    switch (*p) {
     case ' ':
-        return end_target(g);
+        return end_target(g, p);
     case '%':
-        return read_escape(g);
+        return read_escape(g, p);
     case '?':
         if (!g->query)
-            g->query = g->at;
-        g->at++;
-        return 1;
+            g->query = p;
+        return go_on(g, TARGET, p + 1);
     default:
-        return refuse_target(g);
+        return refuse_target(g, *p);
     }
 }
 
-static int read_method(struct gn_gate *g)
+static int read_method(struct gn_gate *g, char *p)
 {
-    skip(g, GN_TOKEN);
-    if (g->at - g->start > METHOD_MAX)
+    p = skip(g, p, GN_TOKEN);
+    if (p - g->start > METHOD_MAX)
         return refuse(g, 501, "The method is longer than any known one.");
-    if (g->at == g->end)
-        return 0;
-    if (*g->at != ' ' || g->at == g->start)
+    if (p == g->end)
+        return wait_at(g, METHOD, p);
+    if (*p != ' ' || p == g->start)
         return refuse(g, 400, "The request does not begin with a method and a space.");
-    *g->at++ = '\0';
+    *p++ = '\0';
     g->head.method = g->start;
-    go_on(g, TARGET);
-    return read_target(g);
+    g->target = p;
+    return read_target(g, p);
 }
 
-static int read_start(struct gn_gate *g)
+static int read_start(struct gn_gate *g, char *p)
 {
-    if (*g->at == 0x16)
+    if (*p == 0x16)
         return refuse(g, 400, "This is TLS (https), but the port speaks plain HTTP.");
-    if (*g->at != '\r') {
-        go_on(g, METHOD);
-        return read_method(g);
+    if (*p != '\r') {
+        g->start = p;
+        return read_method(g, p);
     }
-    int rc = skip_crlf(g);
+    int rc = check_crlf(g, START, p);
     if (rc > 0 && ++g->empty_lines > EMPTY_LINES_MAX)
         return refuse(g, 400, "Too many empty lines come before the request.");
-    return rc;
+    return rc > 0 ? go_on(g, START, p + 2) : rc;
 }
 
 /* ---- what single headers say ---- */
@@ -461,10 +482,10 @@ static int check_header(struct gn_gate *g, const struct gn_header *h, size_t n)
 
 /* ---- header lines, backwards too ---- */
 
-static int end_head(struct gn_gate *g)
+static int end_head(struct gn_gate *g, char *p)
 {
     struct gn_head *h = &g->head;
-    int rc = skip_crlf(g);
+    int rc = check_crlf(g, LINE, p);
     if (rc <= 0)
         return rc;
     if (h->minor && !g->host_seen)
@@ -473,110 +494,98 @@ static int end_head(struct gn_gate *g)
     if (h->upgrade && (h->chunked || h->content_length > 0))
         return refuse(g, 400, "Upgrade with a body");
     h->keep_alive = !(g->options & CLOSE) && (h->minor || g->options & KEEP_ALIVE);
-    g->verdict = g->at - g->buf;
+    g->verdict = p + 2 - g->buf;
     return 0;
 }
 
 /* Sets the high bits of control bytes in a word, exactly for its lowest one. */
 static uint64_t find_controls(uint64_t word)
 {
-    const uint64_t ones = UINT64_MAX / 255;
-    uint64_t not_del = word ^ ones * 0x7f;
-    return (((word - ones * 0x20) & ~word) | ((not_del - ones) & ~not_del)) &
-           ones * 0x80;
+    uint64_t below = word - ONES * 0x20, del = (word & ONES * 0x7f) + ONES;
+    return (below | del) & ~word & ONES * 0x80;
 }
 
-/* Passes GN_TEXT, eight bytes at a time. */
-static void skip_text(struct gn_gate *g)
+/* Returns the first byte from `p` on that is not GN_TEXT, looking at eight at once. */
+static char *skip_text(struct gn_gate *g, char *p)
 {
-    uint64_t word, controls = 0;
-    char *p = g->at, *end = g->end;
-    for (; end - p >= (ptrdiff_t)sizeof word; p += sizeof word) {
-        memcpy(&word, p, sizeof word);
-        controls = find_controls(le64toh(word));
+    for (; g->end - p >= 8; p += 8) {
+        uint64_t controls = find_controls(le64toh(load(p)));
         if (controls)
-            break;
+            return p + __builtin_ctzll(controls) / 8;
     }
-    g->at = controls ? p + __builtin_ctzll(controls) / 8
-                     : (char *)find_other(p, end, GN_TEXT);
+    return skip(g, p, GN_TEXT);
 }
 
-static int end_value(struct gn_gate *g)
+static int end_value(struct gn_gate *g, char *end)
 {
     struct gn_header *h = &g->head.headers[g->head.header_count];
-    char *start = g->start, *end = g->at;
-    int rc = skip_crlf(g);
+    int rc = check_crlf(g, VALUE, end);
     if (rc <= 0)
         return rc;
-    while (end > start && end[-1] == ' ')
+    go_on(g, LINE, end + 2);
+    while (end > h->value && end[-1] == ' ')
         end--;
     *end = '\0';
-    h->value = start;
     g->head.header_count++;
-    go_on(g, LINE);
-    return check_header(g, h, end - start);
+    return check_header(g, h, end - h->value);
 }
 
-static int read_value(struct gn_gate *g)
+static int read_value(struct gn_gate *g, char *p)
 {
-    skip_text(g);
-    if (g->at == g->end)
-        return 0;
-    if (*g->at == '\r')
-        return end_value(g);
-    if (*g->at == '\n')
+    p = skip_text(g, p);
+    if (p == g->end)
+        return wait_at(g, VALUE, p);
+    if (*p == '\r')
+        return end_value(g, p);
+    if (*p == '\n')
         return refuse(g, 400, "An LF stands without its CR.");
-    if (*g->at != '\t')
+    if (*p != '\t')
         return refuse(g, 400, "A header has a control byte.");
-    *g->at++ = ' ';
-    return 1;
+    *p = ' ';
+    return go_on(g, VALUE, p + 1);
 }
 
-static int read_indent(struct gn_gate *g)
+static int read_indent(struct gn_gate *g, char *p)
 {
-    char *p = g->at;
     while (p < g->end && (*p == ' ' || *p == '\t'))
         p++;
-    g->at = p;
     if (p == g->end)
-        return 0;
-    go_on(g, VALUE);
-    return read_value(g);
+        return wait_at(g, INDENT, p);
+    g->head.headers[g->head.header_count].value = p;
+    return read_value(g, p);
 }
 
-static int refuse_name(struct gn_gate *g)
+static int refuse_name(struct gn_gate *g, char c)
 {
-    if (*g->at == ' ' || *g->at == '\t')
+    if (c == ' ' || c == '\t')
         return refuse(g, 400, "A header's name is followed by a blank.");
-    if (*g->at == '\n')
+    if (c == '\n')
         return refuse(g, 400, "An LF stands without its CR.");
     return refuse(g, 400, "A header line does not begin with a name and a colon.");
 }
 
-static int read_name(struct gn_gate *g)
+static int read_name(struct gn_gate *g, char *p)
 {
-    skip(g, GN_TOKEN);
-    if (g->at == g->end)
-        return 0;
-    if (*g->at != ':' || g->at == g->start)
-        return refuse_name(g);
-    *g->at = '\0';
-    g->head.headers[g->head.header_count].name = g->start;
-    g->name_length = g->at++ - g->start;
-    go_on(g, INDENT);
-    return read_indent(g);
+    p = skip(g, p, GN_TOKEN);
+    if (p == g->end)
+        return wait_at(g, NAME, p);
+    if (*p != ':' || p == g->start)
+        return refuse_name(g, *p);
+    *p = '\0';
+    g->name_length = p - g->start;
+    return read_indent(g, p + 1);
 }
 
-static int read_line(struct gn_gate *g)
+static int read_line(struct gn_gate *g, char *p)
 {
-    if (*g->at == '\r')
-        return end_head(g);
-    if (*g->at == ' ' || *g->at == '\t')
+    if (*p == '\r')
+        return end_head(g, p);
+    if (*p == ' ' || *p == '\t')
         return refuse(g, 400, "A header line begins with a blank.");
     if (g->head.header_count >= g->limits.headers)
         return refuse(g, 431, "There are too many headers.");
-    go_on(g, NAME);
-    return read_name(g);
+    g->head.headers[g->head.header_count].name = g->start = p;
+    return read_name(g, p);
 }
 
 /* ---- the machine ---- */
@@ -585,21 +594,21 @@ static int read_next(struct gn_gate *g)
 {
     switch ((enum state)g->state) {
     case START:
-        return read_start(g);
+        return read_start(g, g->at);
     case METHOD:
-        return read_method(g);
+        return read_method(g, g->at);
     case TARGET:
-        return read_target(g);
+        return read_target(g, g->at);
     case VERSION:
-        return read_version(g);
+        return read_version(g, g->at);
     case LINE:
-        return read_line(g);
+        return read_line(g, g->at);
     case NAME:
-        return read_name(g);
+        return read_name(g, g->at);
     case INDENT:
-        return read_indent(g);
+        return read_indent(g, g->at);
     default:
-        return read_value(g);
+        return read_value(g, g->at);
     }
 }
 

@@ -14,8 +14,9 @@ static const char stand_in[] = "GET / HTTP/1.1\r\n\r\n";
 /* Answers what cannot be handled, and ends the stream. Returns false. */
 static bool refuse(struct gn_wire *w, int status, const char *why)
 {
-    static const struct gn_head nothing = {.method = "", .target = "", .minor = 1};
-    struct gn_request r = {.wire = w, .head = &nothing};
+    const char *method = w->in ? w->in->gate.head.method : NULL;
+    const struct gn_head h = {.method = method ? method : "", .target = "", .minor = 1};
+    struct gn_request r = {.wire = w, .head = &h};
     gn_log(GN_DEBUG, "refused a request: %d %s", status, why);
     gn_respond_error(&r, status, why);
     w->ended = w->lingers = true;

@@ -149,6 +149,8 @@ static ssize_t read_chunked(struct gn_request *r, char *buf, size_t n)
             w->in->off += taken;
         if (got > 0 || r->chunks.done)
             return got;
+        if (r->received + (long long)r->chunks.left > r->max_body)
+            return -EFBIG; /* of what has been announced */
         ssize_t more = waiting(w) ? 1 : refill(r);
         if (more <= 0)
             return more ? more : -EPIPE;

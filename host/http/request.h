@@ -55,8 +55,8 @@ ssize_t gn_request_read(struct gn_request *, char *, size_t);
 int gn_respond(struct gn_request *, int status, const char *head, size_t head_len,
                const char *body, size_t body_len);
 
-/* The same in pieces, of `length` bytes in all. With -1 for a length that is not known it
- * is chunked, or for HTTP/1.0 ended by the end of the connection. Writing more than
+/* The same in pieces, of `length` bytes in all. With -1 for a length that is not known
+ * it is chunked, or for HTTP/1.0 ended by the end of the connection. Writing more than
  * `length` is -EMSGSIZE, and so is finishing with less. */
 int gn_respond_start(struct gn_request *, int status, const char *head, size_t head_len,
                      long long length);

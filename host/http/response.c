@@ -129,6 +129,7 @@ static size_t put_connection(char *out, const struct gn_request *r)
     return r->head->minor == 0 ? put(out, "Connection: keep-alive\r\n") : 0;
 }
 
+/* Neither a body nor a length (RFC 9110, section 8.6). */
 static bool has_no_body(int status)
 {
     return status < 200 || status == 204 || status == 304;
@@ -141,7 +142,8 @@ static size_t put_head(char *out, struct gn_request *r, int status)
     char *p = out;
     r->status = status;
     r->keep = gn_request_may_keep(r);
-    r->body_less = has_no_body(status) || strcmp(r->head->method, "HEAD") == 0;
+    r->body_less =
+        has_no_body(status) || status == 205 || strcmp(r->head->method, "HEAD") == 0;
     p += put(p, "HTTP/1.1 ");
     p += put_number(p, (unsigned)status);
     *p++ = ' ';
@@ -175,6 +177,8 @@ int gn_respond(struct gn_request *r, int status, const char *head, size_t head_l
                const char *body, size_t body_len)
 {
     char small[SMALL_ANSWER];
+    if (status == 205)
+        body_len = 0; /* it tells the client to empty a form, and says so itself */
     size_t n = put_head(small, r, status);
     n += put_length(small + n, status, body_len);
     r->progress = GN_ANSWERED;

@@ -1,6 +1,7 @@
 /* The server: genet.h, made of a scheduler, the app, a listener and the front. */
 #include "../genet.h"
 
+#include "../libc/faults.h"
 #include "../log.h"
 #include "../sched/offload.h"
 #include "acceptor.h"
@@ -253,6 +254,7 @@ static void serve(void *arg)
     if (g->status == 0) {
         if (g->options.ready)
             g->options.ready(g, g->options.ready_arg);
+        gn_faults_begin();
         gn_wait_fd(g->stop, EPOLLIN, GN_NEVER);
         drain(g);
         gn_front_close(&g->front);

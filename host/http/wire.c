@@ -1,6 +1,7 @@
 #include "wire.h"
 
 #include "../libc/block.h"
+#include "../libc/faults.h"
 #include "../log.h"
 #include "intake.h"
 
@@ -112,7 +113,7 @@ ssize_t gn_wire_pull(struct gn_wire *w, char *buf, size_t room)
         w->readable = errno != EAGAIN;
         return -errno;
     }
-    if ((size_t)n < room && !w->hung_up)
+    if ((size_t)n < room && !w->hung_up && !gn_faults_cut())
         w->readable = false; /* drained: the next call would only say EAGAIN */
     return n;
 }
@@ -236,7 +237,9 @@ static int send_all(struct gn_wire *w, struct iovec *iov, size_t count)
             gn_iov_advance(&iov, &count, (size_t)n);
             continue;
         }
-        if (n != -EAGAIN && n != -EINTR)
+        if (n == -EINTR)
+            continue;
+        if (n != -EAGAIN)
             return broken(w, -EPIPE);
         int r = wait_either(w, write_deadline(start, sent));
         if (r < 0)

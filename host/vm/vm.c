@@ -43,9 +43,37 @@ static int set_up(lua_State *L)
     return 0;
 }
 
+/* Memory by the host's own calls, so that tests can make it fail. */
+static void *allocate(void *unused, void *p, size_t old, size_t n)
+{
+    (void)unused, (void)old;
+    if (n > 0)
+        return realloc(p, n);
+    free(p);
+    return NULL;
+}
+
+/* An error where nobody can catch one: what the state holds is lost, and so is the
+ * process. */
+static int panic(lua_State *L)
+{
+    const char *why = lua_tostring(L, -1);
+    gn_log(GN_ERROR, "Lua error outside of any call: %s", why ? why : "(no message)");
+    return 0;
+}
+
+/* luaL_newstate() with our allocator. */
+static lua_State *new_state(void)
+{
+    lua_State *L = lua_newstate(allocate, NULL);
+    if (L)
+        lua_atpanic(L, panic);
+    return L;
+}
+
 int gn_vm_open(struct gn_vm *vm)
 {
-    *vm = (struct gn_vm){.L = luaL_newstate()};
+    *vm = (struct gn_vm){.L = new_state()};
     if (!vm->L)
         return -ENOMEM;
     lua_pushcfunction(vm->L, set_up);

@@ -139,7 +139,7 @@ function lazy:id()
 end
 
 function lazy:host()
-  return exchange.header(self._exchange, "Host") or ""
+  return exchange.host(self._exchange) or ""
 end
 
 function lazy:scheme()

@@ -48,8 +48,10 @@ static void check_target(const struct gn_head *h, const char *buf, size_t len)
     require(!star || !strcmp(h->method, "OPTIONS"));
     require(!connect || (!h->query && strchr(h->target, ':')));
     require(!strchr(h->target, '?') && !strchr(h->target, '#'));
-    if (h->query)
-        check_text(h->query, buf, len, GN_TARGET | GN_TOKEN);
+    if (h->query) {
+        check_text(h->query, buf, len, GN_TEXT);
+        require(!strpbrk(h->query, " #"));
+    }
 }
 
 static void check_host(const struct gn_head *h, const char *buf, size_t len)
@@ -120,7 +122,7 @@ static void check_accepted(const struct gn_gate *g, const char *buf, const char 
                            size_t len)
 {
     const struct gn_head *h = &g->head;
-    require(len >= 18 && len <= limits.head && !memcmp(bytes + len - 2, "\r\n", 2));
+    require(len >= 16 && len <= limits.head && !memcmp(bytes + len - 2, "\r\n", 2));
     check_text(h->method, buf, len, GN_TOKEN);
     require(h->method[0] && strlen(h->method) <= 32);
     check_target(h, buf, len);

@@ -60,6 +60,10 @@ function Exchange.remote_addr()
   return "192.0.2.7", 40000
 end
 
+function Exchange:host()
+  return self:header("Host")
+end
+
 function Exchange.scheme()
   return "http"
 end

@@ -1,4 +1,5 @@
-/* host/libc/cond.c: condition variables between fibers, and between fibers and threads. */
+/* host/libc/cond.c: condition variables between fibers, and between fibers and threads.
+ */
 #include "fiber_test.h"
 
 #include <pthread.h>
@@ -166,7 +167,7 @@ static void a_plain_thread_wakes_a_fiber(void **state)
     join_started();
 }
 
-static bool go_on;           /* protected by the mutex */
+static bool go_on; /* protected by the mutex */
 static atomic_int waiting, woken;
 
 static void wait_plainly(void *unused)
@@ -331,7 +332,10 @@ static void what_is_produced_is_consumed(void **state)
     join_started();
 }
 
-#define cond_test(test) {#test, run_on_a_fiber, begin, NULL, (void *)(test)}
+#define cond_test(test)                                    \
+    {                                                      \
+#test, run_on_a_fiber, begin, NULL, (void *)(test) \
+    }
 
 int main(void)
 {

@@ -10,7 +10,8 @@ static int listen_on_loopback(struct sockaddr_in *at)
 {
     socklen_t len = sizeof *at;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    *at = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    *at = (struct sockaddr_in){.sin_family = AF_INET,
+                               .sin_addr = {htonl(INADDR_LOOPBACK)}};
     assert_int_equal(bind(fd, (struct sockaddr *)at, sizeof *at), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)at, &len), 0);
     assert_int_equal(listen(fd, 1000), 0);
@@ -99,11 +100,14 @@ static void accept4_sets_the_flags_of_the_connection_only(void **state)
     assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
     assert_false(fcntl(listener, F_GETFL) & O_NONBLOCK);
     write_byte(&fd);
+    assert_eventually(c.done);
     close(fd);
+    c.done = false;
     meanwhile(call, &c);
     fd = accept(listener, NULL, NULL);
     assert_false(fcntl(fd, F_GETFL) & O_NONBLOCK);
     write_byte(&fd);
+    assert_eventually(c.done);
     close(fd);
     close(listener);
 }
@@ -208,7 +212,8 @@ static int listen_on_unix(struct sockaddr_un *at, socklen_t *len, int backlog)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     *at = (struct sockaddr_un){.sun_family = AF_UNIX};
     *len = sizeof *at;
-    assert_int_equal(bind(fd, (struct sockaddr *)at, sizeof(sa_family_t)), 0); /* any free name */
+    assert_int_equal(bind(fd, (struct sockaddr *)at, sizeof(sa_family_t)),
+                     0); /* any free name */
     assert_int_equal(getsockname(fd, (struct sockaddr *)at, len), 0);
     assert_int_equal(listen(fd, backlog), 0);
     return fd;

@@ -171,6 +171,26 @@ static void a_fiber_may_forbid_itself_to_wait(void **state)
     assert_true(gn_may_park());
 }
 
+static void note_wait(struct gn_fiber *f)
+{
+    assert_ptr_equal(f, gn_fiber_self());
+    note('w');
+}
+
+static void a_fiber_may_be_told_before_each_wait(void **state)
+{
+    (void)state;
+    gn_fiber_self()->before_park = note_wait;
+    gn_yield();
+    assert_trace("w");
+    gn_park(gn_after_ms(1));
+    gn_park_shielded(gn_after_ms(1));
+    assert_trace("ww");
+    gn_fiber_self()->before_park = NULL;
+    gn_yield();
+    assert_trace("");
+}
+
 static void see_empty_slots(void *unused)
 {
     (void)unused;
@@ -402,6 +422,54 @@ static void ten_thousand_fibers_live_at_once(void **state)
     assert_int_equal(s->fibers, 1);
 }
 
+/* Leaves its marks on a good part of the stack, in pieces as ordinary calls do. */
+static char *mark_the_stack(int depth)
+{
+    char room[4096];
+    memset(room, 0x5a, sizeof room);
+    __asm__ volatile("" : : "r"(room) : "memory");
+    char *lowest = depth > 0 ? mark_the_stack(depth - 1) : gn_fiber_self()->stack.base;
+    __asm__ volatile("" : : "r"(room) : "memory");
+    return lowest;
+}
+
+static size_t marks(const struct gn_fiber *f)
+{
+    size_t n = 0;
+    const volatile char *base = f->stack.base;
+    for (size_t i = 0; i < f->stack.size - 64 * 1024; i += 512)
+        n += base[i] == 0x5a;
+    return n;
+}
+
+static void park_after_digging(void *unused)
+{
+    (void)unused;
+    uint64_t mine[64];
+    for (int i = 0; i < 64; i++)
+        mine[i] = (uint64_t)i * 7;
+    mark_the_stack(80);
+    gn_park(GN_NEVER);
+    for (int i = 0; i < 64; i++)
+        assert_int_equal(mine[i], i * 7);
+    note('k');
+}
+
+static void a_trimmed_fiber_gives_back_pages_and_lives_on(void **state)
+{
+    (void)state;
+    if (SANITIZED)
+        return; /* there the marks may lie elsewhere */
+    struct gn_fiber *f = go(park_after_digging, NULL);
+    gn_yield();
+    assert_true(marks(f) > 300);
+    gn_fiber_trim(f);
+    assert_int_equal(marks(f), 0);
+    gn_wake(f);
+    gn_yield();
+    assert_trace("k");
+}
+
 static void start_the_next(void *left)
 {
     if (--*(int *)left > 0)
@@ -432,6 +500,7 @@ int main(void)
         on_a_fiber(the_rounding_of_numbers_is_a_fibers_own),
         on_a_fiber(nobody_is_the_running_fiber_off_fibers),
         on_a_fiber(a_fiber_may_forbid_itself_to_wait),
+        on_a_fiber(a_fiber_may_be_told_before_each_wait),
         on_a_fiber(slots_belong_to_their_fiber),
         on_a_fiber(a_long_name_is_cut),
         on_a_fiber(errno_survives_every_wait),
@@ -448,6 +517,7 @@ int main(void)
         on_a_fiber(a_cancellation_before_a_wake_counts_first),
         on_a_fiber(a_shielded_wait_outlives_a_cancellation),
         on_a_fiber(ten_thousand_fibers_live_at_once),
+        on_a_fiber(a_trimmed_fiber_gives_back_pages_and_lives_on),
         cmocka_unit_test(fibers_that_follow_one_another_need_two_stacks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

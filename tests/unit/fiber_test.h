@@ -1,9 +1,12 @@
-/* What the unit tests share: tests that run on a fiber of a fresh scheduler, on a plain thread, or both.
+/* What the unit tests share: tests that run on a fiber of a fresh scheduler, on a plain
+ * thread, or both.
  *
- *     const struct CMUnitTest tests[] = {on_a_fiber(a_sleeper_wakes), both_ways(poll_waits)};
+ *     const struct CMUnitTest tests[] = {on_a_fiber(a_sleeper_wakes),
+ * both_ways(poll_waits)};
  *
- * A test ends when the last of its fibers and threads has ended. An assertion that fails on a fiber
- * leaves the loop by longjmp(), after which nothing is certain: the program ends before the next test. */
+ * A test ends when the last of its fibers and threads has ended. An assertion that
+ * fails on a fiber leaves the loop by longjmp(), after which nothing is certain: the
+ * program ends before the next test. */
 #ifndef GN_FIBER_TEST_H
 #define GN_FIBER_TEST_H
 
@@ -35,14 +38,14 @@ enum { SANITIZED = 0 };
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
 /* Waits for what must come true, however slow the machine is. */
-#define assert_eventually(condition)                             \
-    do {                                                         \
-        int64_t give_up = gn_after(30 * GN_SECOND);              \
-        while (!(condition)) {                                   \
-            if (gn_now() > give_up)                              \
-                fail_msg("never came true: %s", #condition);     \
-            usleep(500);                                         \
-        }                                                        \
+#define assert_eventually(condition)                         \
+    do {                                                     \
+        int64_t give_up = gn_after(30 * GN_SECOND);          \
+        while (!(condition)) {                               \
+            if (gn_now() > give_up)                          \
+                fail_msg("never came true: %s", #condition); \
+            usleep(500);                                     \
+        }                                                    \
     } while (0)
 
 /* ---- fibers ---- */
@@ -103,7 +106,8 @@ static inline void start_thread(void (*fn)(void *), void *arg)
     assert_true(i < LENGTH(started));
     started[i].fn = fn;
     started[i].arg = arg;
-    assert_int_equal(pthread_create(&started[i].id, NULL, run_started, (void *)(uintptr_t)i), 0);
+    assert_int_equal(
+        pthread_create(&started[i].id, NULL, run_started, (void *)(uintptr_t)i), 0);
 }
 
 static inline void join_started(void)
@@ -112,8 +116,8 @@ static inline void join_started(void)
         pthread_join(started[--started_count].id, NULL);
 }
 
-/* Has `fn` run beside the test, which is on a fiber: on another one; else on another thread, where it
- * must not assert. */
+/* Has `fn` run beside the test, which is on a fiber: on another one; else on another
+ * thread, where it must not assert. */
 static inline void meanwhile(void (*fn)(void *), void *arg)
 {
     if (gn_fiber_self())
@@ -144,10 +148,15 @@ static inline void run_plainly(void **state)
     join_started();
 }
 
-#define on_a_fiber(test) {#test, run_on_a_fiber, NULL, NULL, (void *)(test)}
-#define both_ways(test)                                                      \
-    {#test " (on a fiber)", run_on_a_fiber, NULL, NULL, (void *)(test)},     \
-    {#test " (on a thread)", run_plainly, NULL, NULL, (void *)(test)}
+#define on_a_fiber(test)                                  \
+    {                                                     \
+#test, run_on_a_fiber, NULL, NULL, (void *)(test) \
+    }
+#define both_ways(test)                                                  \
+    {#test " (on a fiber)", run_on_a_fiber, NULL, NULL, (void *)(test)}, \
+    {                                                                    \
+#test " (on a thread)", run_plainly, NULL, NULL, (void *)(test)  \
+    }
 
 /* ---- descriptors ---- */
 

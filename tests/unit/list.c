@@ -66,7 +66,8 @@ int main(void)
         cmocka_unit_test_setup(appended_members_come_out_in_order, begin),
         cmocka_unit_test_setup(a_pushed_member_comes_out_next, begin),
         cmocka_unit_test_setup(a_member_may_be_removed_twice, begin),
-        cmocka_unit_test_setup(taking_a_list_leaves_it_empty_and_keeps_the_order, begin),
+        cmocka_unit_test_setup(taking_a_list_leaves_it_empty_and_keeps_the_order,
+                               begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* host/libc/real.c and names.h: the whole list is ours, and the twins lead where they should. */
+/* host/libc/real.c and names.h: the whole list is ours, and the twins lead where they
+ * should. */
 #include "fiber_test.h"
 
 #include "libc/real.h"
@@ -8,9 +9,11 @@
 #include <signal.h>
 
 int __poll_chk(struct pollfd *, nfds_t, int, size_t);
-int __ppoll_chk(struct pollfd *, nfds_t, const struct timespec *, const sigset_t *, size_t);
+int __ppoll_chk(struct pollfd *, nfds_t, const struct timespec *, const sigset_t *,
+                size_t);
 ssize_t __recv_chk(int, void *, size_t, size_t, int);
-ssize_t __recvfrom_chk(int, void *, size_t, size_t, int, struct sockaddr *, socklen_t *);
+ssize_t __recvfrom_chk(int, void *, size_t, size_t, int, struct sockaddr *,
+                       socklen_t *);
 ssize_t __read_chk(int, void *, size_t, size_t);
 
 static const void *image_of(const void *address)
@@ -39,8 +42,8 @@ static void the_real_functions_are_not_ours(void **state)
     (void)state;
     const void *program = image_of((const void *)&gn_real_loaded);
     const struct gn_real *real = gn_real();
-#define ASSERT_NOT_OURS(ret, name, params, how)                      \
-    assert_non_null(real->name);                                     \
+#define ASSERT_NOT_OURS(ret, name, params, how) \
+    assert_non_null(real->name);                \
     assert_ptr_not_equal(image_of((const void *)real->name), program);
     GN_NAMES(ASSERT_NOT_OURS)
 #undef ASSERT_NOT_OURS
@@ -101,8 +104,8 @@ static void overrun_read(void)
 static void a_buffer_that_is_too_small_ends_the_process(void **state)
 {
     (void)state;
-    void (*const overruns[])(void) = {overrun_poll, overrun_ppoll, overrun_recv, overrun_recvfrom,
-                                      overrun_read};
+    void (*const overruns[])(void) = {overrun_poll, overrun_ppoll, overrun_recv,
+                                      overrun_recvfrom, overrun_read};
     for (size_t i = 0; i < LENGTH(overruns); i++) {
         int status;
         pid_t pid = fork();

@@ -1,4 +1,5 @@
-/* host/sched/offload.c: blocking calls on pool threads, and jobs that their fibers leave behind. */
+/* host/sched/offload.c: blocking calls on pool threads, and jobs that their fibers
+ * leave behind. */
 #include "fiber_test.h"
 
 #include "libc/real.h"
@@ -6,7 +7,8 @@
 
 #include <signal.h>
 
-/* A job that waits for a byte in a pipe when it has one, and counts what becomes of it. */
+/* A job that waits for a byte in a pipe when it has one, and counts what becomes of it.
+ */
 struct work {
     struct gn_job job;
     int gate; /* read end of a pipe; -1: no waiting */
@@ -190,7 +192,8 @@ static void one_thread_serves_job_after_job(void **state)
     }
 }
 
-static int refuse_to_create(pthread_t *id, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
+static int refuse_to_create(pthread_t *id, const pthread_attr_t *attr,
+                            void *(*fn)(void *), void *arg)
 {
     (void)id, (void)attr, (void)fn, (void)arg;
     return EAGAIN;
@@ -272,7 +275,8 @@ static void offload_briefly(void *unused)
     blocked.ended++;
 }
 
-/* The pool's lock is contended: where a fiber waits for it, its job may end meanwhile. */
+/* The pool's lock is contended: where a fiber waits for it, its job may end meanwhile.
+ */
 static void every_job_is_freed_once_however_close_the_cancellation(void **state)
 {
     (void)state;
@@ -333,7 +337,10 @@ static void a_pool_that_never_worked_may_be_freed_and_so_may_none(void **state)
     gn_pool_free(gn_pool_new(4));
 }
 
-#define job_test(test) {#test, run_on_a_fiber, begin, NULL, (void *)(test)}
+#define job_test(test)                                     \
+    {                                                      \
+#test, run_on_a_fiber, begin, NULL, (void *)(test) \
+    }
 
 int main(void)
 {

@@ -1,4 +1,5 @@
-/* host/sched/poller.c: waits for numbers that anyone may close, and watches of descriptors we own. */
+/* host/sched/poller.c: waits for numbers that anyone may close, and watches of
+ * descriptors we own. */
 #include "fiber_test.h"
 
 #include "libc/real.h"
@@ -40,7 +41,8 @@ static void what_is_ready_is_ready_at_once(void **state)
     assert_int_equal(gn_wait_fd(fd[0], EPOLLOUT, late()), 0);
     write_byte(&fd[1]);
     assert_int_equal(gn_wait_fd(fd[0], EPOLLIN, late()), 0);
-    assert_int_equal(gn_wait_fd(fd[0], EPOLLIN, late()), 0); /* as long as nobody reads */
+    assert_int_equal(gn_wait_fd(fd[0], EPOLLIN, late()),
+                     0); /* as long as nobody reads */
     close_both(fd);
 }
 
@@ -226,7 +228,8 @@ static void a_number_closed_unseen_and_used_again_is_a_new_descriptor(void **sta
     close_both(new);
 }
 
-/* A descriptor inherited by a child, or duplicated, keeps the kernel's registration alive. */
+/* A descriptor inherited by a child, or duplicated, keeps the kernel's registration
+ * alive. */
 static void events_of_a_duplicate_are_not_the_successors(void **state)
 {
     (void)state;
@@ -311,7 +314,8 @@ static void negative_numbers_are_left_out_and_closed_ones_told(void **state)
     int fd[2];
     open_pair(fd);
     close_both(fd);
-    struct gn_wait w[] = {{.fd = -1, .events = EPOLLIN}, {.fd = fd[0], .events = EPOLLIN}};
+    struct gn_wait w[] = {{.fd = -1, .events = EPOLLIN},
+                          {.fd = fd[0], .events = EPOLLIN}};
     assert_int_equal(gn_wait_any(w, 2, late()), 1);
     assert_int_equal(w[0].ready, 0);
     assert_int_equal(w[1].ready, EPOLLNVAL);

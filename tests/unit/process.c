@@ -6,7 +6,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-/* A child that ends with `status` once it can read from `gate`, or at once when that is -1. */
+/* A child that ends with `status` once it can read from `gate`, or at once when that is
+ * -1. */
 static pid_t start_child(const int gate[2], int status)
 {
     pid_t pid = fork();
@@ -15,7 +16,8 @@ static pid_t start_child(const int gate[2], int status)
         char c;
         if (gate) {
             close(gate[1]);
-            while (gn_real()->read(gate[0], &c, 1) < 0) /* ours would run the parent's fibers */
+            while (gn_real()->read(gate[0], &c, 1) <
+                   0) /* ours would run the parent's fibers */
                 ;
         }
         _exit(status);

@@ -48,7 +48,8 @@ static void what_is_no_host_or_service_is_told(void **state)
     struct addrinfo *found, numeric = {.ai_flags = AI_NUMERICHOST};
     assert_int_equal(getaddrinfo("localhost", NULL, &numeric, &found), EAI_NONAME);
     assert_int_equal(getaddrinfo(NULL, NULL, NULL, &found), EAI_NONAME);
-    assert_int_equal(getaddrinfo("localhost", "no such service", &IPV4, &found), EAI_SERVICE);
+    assert_int_equal(getaddrinfo("localhost", "no such service", &IPV4, &found),
+                     EAI_SERVICE);
 }
 
 /* ---- gethostbyname ---- */
@@ -97,12 +98,15 @@ static void an_address_has_a_name(void **state)
     (void)state;
     struct sockaddr_in at;
     char host[NI_MAXHOST], service[NI_MAXSERV];
-    assert_int_equal(getnameinfo(loopback(&at, 80), sizeof at, host, sizeof host, service,
-                                 sizeof service, NI_NUMERICHOST | NI_NUMERICSERV), 0);
+    assert_int_equal(getnameinfo(loopback(&at, 80), sizeof at, host, sizeof host,
+                                 service, sizeof service,
+                                 NI_NUMERICHOST | NI_NUMERICSERV),
+                     0);
     assert_string_equal(host, "127.0.0.1");
     assert_string_equal(service, "80");
-    assert_int_equal(getnameinfo(loopback(&at, 80), sizeof at, host, sizeof host, service,
-                                 sizeof service, NI_NUMERICSERV), 0);
+    assert_int_equal(getnameinfo(loopback(&at, 80), sizeof at, host, sizeof host,
+                                 service, sizeof service, NI_NUMERICSERV),
+                     0);
     assert_string_equal(host, "localhost");
     assert_string_equal(service, "80");
     assert_int_equal(
@@ -115,8 +119,9 @@ static void a_name_that_does_not_fit_is_refused(void **state)
     (void)state;
     struct sockaddr_in at;
     char host[4] = "";
-    assert_int_equal(getnameinfo(loopback(&at, 80), sizeof at, host, sizeof host, NULL, 0, 0),
-                     EAI_OVERFLOW);
+    assert_int_equal(
+        getnameinfo(loopback(&at, 80), sizeof at, host, sizeof host, NULL, 0, 0),
+        EAI_OVERFLOW);
 }
 
 /* 192.0.2.1 is nobody's: asking for its name would take long, and nobody does. */
@@ -128,7 +133,8 @@ static void only_the_service_is_looked_up_when_only_it_is_asked_for(void **state
     loopback(&at, 9);
     at.sin_addr.s_addr = htonl(0xc0000201);
     assert_int_equal(getnameinfo((struct sockaddr *)&at, sizeof at, NULL, 0, service,
-                                 sizeof service, NI_NAMEREQD), 0);
+                                 sizeof service, NI_NAMEREQD),
+                     0);
 }
 
 /* ---- on fibers ---- */
@@ -155,7 +161,8 @@ static void others_run_during_a_look_up(void **state)
     assert_true(ran);
     ran = false;
     go(mark, &ran);
-    assert_int_equal(getnameinfo(loopback(&at, 1), sizeof at, host, sizeof host, NULL, 0, 0), 0);
+    assert_int_equal(
+        getnameinfo(loopback(&at, 1), sizeof at, host, sizeof host, NULL, 0, 0), 0);
     assert_true(ran);
 }
 
@@ -189,8 +196,9 @@ static void a_cancelled_look_up_fails_and_leaks_nothing(void **state)
         assert_int_equal(errno, ECANCELED);
     }
     assert_null(gethostbyname("localhost"));
-    assert_int_equal(getnameinfo(loopback(&at, 1), sizeof at, host, sizeof host, NULL, 0, 0),
-                     EAI_SYSTEM);
+    assert_int_equal(
+        getnameinfo(loopback(&at, 1), sizeof at, host, sizeof host, NULL, 0, 0),
+        EAI_SYSTEM);
     assert_int_equal(errno, ECANCELED);
 }
 

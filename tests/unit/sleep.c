@@ -101,7 +101,8 @@ static void others_run_while_a_fiber_sleeps(void **state)
     assert_string_equal(trace, "rrr");
 }
 
-/* The loop may find several naps over at once when the machine is slow: it still goes by deadline. */
+/* The loop may find several naps over at once when the machine is slow: it still goes
+ * by deadline. */
 static void sleepers_wake_in_the_order_of_their_times(void **state)
 {
     (void)state;
@@ -134,7 +135,8 @@ static void a_cancelled_sleep_tells_what_is_left(void **state)
     assert_int_equal(usleep(1000000), -1);
     assert_int_equal(errno, ECANCELED);
     left.tv_sec = 7;
-    assert_int_equal(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &LONG, &left), ECANCELED);
+    assert_int_equal(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &LONG, &left),
+                     ECANCELED);
     assert_int_equal(left.tv_sec, 7); /* left alone for an absolute time */
 }
 

@@ -324,7 +324,8 @@ static int open_udp(struct sockaddr_in *at)
 {
     socklen_t len = sizeof *at;
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    *at = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    *at = (struct sockaddr_in){.sin_family = AF_INET,
+                               .sin_addr = {htonl(INADDR_LOOPBACK)}};
     assert_int_equal(bind(fd, (struct sockaddr *)at, sizeof *at), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)at, &len), 0);
     return fd;
@@ -337,8 +338,10 @@ static void datagrams_carry_their_sender(void **state)
     socklen_t len = sizeof from;
     char got[16];
     int a = open_udp(&a_at), b = open_udp(&b_at);
-    assert_int_equal(sendto(a, "hello", 5, 0, (struct sockaddr *)&b_at, sizeof b_at), 5);
-    assert_int_equal(recvfrom(b, got, sizeof got, 0, (struct sockaddr *)&from, &len), 5);
+    assert_int_equal(sendto(a, "hello", 5, 0, (struct sockaddr *)&b_at, sizeof b_at),
+                     5);
+    assert_int_equal(recvfrom(b, got, sizeof got, 0, (struct sockaddr *)&from, &len),
+                     5);
     assert_int_equal(from.sin_port, a_at.sin_port);
     assert_int_equal(len, sizeof from);
     assert_int_equal(sendto(a, "", 0, 0, (struct sockaddr *)&b_at, sizeof b_at), 0);
@@ -356,11 +359,14 @@ static void a_descriptor_passed_along_arrives_once(void **state)
     open_pair(fd);
     assert_int_equal(pipe(passed), 0);
     struct iovec iov = {data, BIG}, one = {&first, 1};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control,
                        .msg_controllen = sizeof control};
     struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    *c = (struct cmsghdr){
-        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+    *c = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
+                          .cmsg_type = SCM_RIGHTS,
+                          .cmsg_len = CMSG_LEN(sizeof(int))};
     memcpy(CMSG_DATA(c), &passed[1], sizeof(int));
     set_nonblocking(fd[1]);
     assert_in_range(sendmsg(fd[1], &m, 0), 1, BIG - 1);
@@ -410,7 +416,8 @@ static void cancelling_ends_a_blocked_call(void **state)
     go(cancel, gn_fiber_self());
     assert_int_equal(recv(fd[0], &c, 1, 0), -1);
     assert_int_equal(errno, ECANCELED);
-    assert_in_range(send(fd[0], data, BIG, 0), 1, BIG - 1); /* what has been sent is told */
+    assert_in_range(send(fd[0], data, BIG, 0), 1,
+                    BIG - 1); /* what has been sent is told */
     assert_int_equal(send(fd[0], data, BIG, 0), -1);
     assert_int_equal(errno, ECANCELED);
     close_both(fd);

@@ -101,7 +101,8 @@ static void die_in_a_child(void (*act)(void), struct death *d)
         _exit(0);
     }
     close(fd[1]);
-    while (n < sizeof d->said - 1 && (got = read(fd[0], d->said + n, sizeof d->said - 1 - n)) > 0)
+    while (n < sizeof d->said - 1 &&
+           (got = read(fd[0], d->said + n, sizeof d->said - 1 - n)) > 0)
         n += (size_t)got;
     d->said[n] = '\0';
     close(fd[0]);

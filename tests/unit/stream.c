@@ -1,4 +1,5 @@
-/* host/libc/stream.c: descriptors whose calls go to an owner, and the listener that bind adopts. */
+/* host/libc/stream.c: descriptors whose calls go to an owner, and the listener that
+ * bind adopts. */
 #include "fiber_test.h"
 
 #include "libc/stream.h"
@@ -64,9 +65,13 @@ static int on_close(struct gn_stream *s)
     return close(s->fd);
 }
 
-static const struct gn_stream_ops all_ops = {
-    .poll = on_poll, .recv = on_recv, .send = on_send, .accept = on_accept,
-    .name = on_name, .shutdown = on_shutdown, .close = on_close};
+static const struct gn_stream_ops all_ops = {.poll = on_poll,
+                                             .recv = on_recv,
+                                             .send = on_send,
+                                             .accept = on_accept,
+                                             .name = on_name,
+                                             .shutdown = on_shutdown,
+                                             .close = on_close};
 static const struct gn_stream_ops few_ops = {.poll = on_poll, .close = on_close};
 
 static void own(struct gn_stream *s, const struct gn_stream_ops *ops, int fd[2])
@@ -194,7 +199,8 @@ static void own_and_disown(void *arg)
     int first = 100000 + 100 * (int)((mine - streams[0]) / 100);
     for (int round = 0; round < 50; round++) {
         for (int i = 0; i < 100; i++) {
-            mine[i] = (struct gn_stream){.ops = &all_ops, .fd = first + 3000 * (i % 10) + i};
+            mine[i] =
+                (struct gn_stream){.ops = &all_ops, .fd = first + 3000 * (i % 10) + i};
             failures += gn_stream_own(&mine[i]) != 0;
         }
         for (int i = 0; i < 100; i++) {
@@ -220,7 +226,8 @@ static int listen_somewhere(struct sockaddr_in *at)
 {
     socklen_t len = sizeof *at;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    *at = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    *at = (struct sockaddr_in){.sin_family = AF_INET,
+                               .sin_addr = {htonl(INADDR_LOOPBACK)}};
     assert_int_equal(bind(fd, (struct sockaddr *)at, sizeof *at), 0);
     assert_int_equal(listen(fd, 5), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)at, &len), 0);
@@ -229,7 +236,8 @@ static int listen_somewhere(struct sockaddr_in *at)
 
 static struct sockaddr *any(struct sockaddr_in *at)
 {
-    *at = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    *at = (struct sockaddr_in){.sin_family = AF_INET,
+                               .sin_addr = {htonl(INADDR_LOOPBACK)}};
     return (struct sockaddr *)at;
 }
 

@@ -1,4 +1,5 @@
-/* host/libc/thread.c: threads that are fibers, as a library with a pool of them sees it. */
+/* host/libc/thread.c: threads that are fibers, as a library with a pool of them sees
+ * it. */
 #include "fiber_test.h"
 
 #include "libc/thread.h"
@@ -9,7 +10,8 @@ static pthread_key_t own_key, other_key, thread_key;
 static char trace[64];
 static size_t traced;
 
-/* A pool as a library has it: workers wait for work; the last thread made gives it out. */
+/* A pool as a library has it: workers wait for work; the last thread made gives it out.
+ */
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t work;
@@ -49,7 +51,8 @@ static void start_pool(void)
     pool.hold = pool.stop = false;
     gn_threads_as_fibers();
     for (int i = 0; i < THREADS; i++)
-        assert_int_equal(pthread_create(&pool.id[i], NULL, serve, (void *)(uintptr_t)i), 0);
+        assert_int_equal(pthread_create(&pool.id[i], NULL, serve, (void *)(uintptr_t)i),
+                         0);
     assert_int_equal(gn_threads_plain(), 0);
     gn_yield();
 }
@@ -236,7 +239,8 @@ static void *use_keys(void *letter)
     pthread_setspecific(own_key, letter);
     pthread_setspecific(other_key, letter);
     usleep(1000); /* the others set theirs */
-    if (pthread_getspecific(own_key) != letter || pthread_getspecific(other_key) != letter)
+    if (pthread_getspecific(own_key) != letter ||
+        pthread_getspecific(other_key) != letter)
         return "not mine";
     pthread_setspecific(other_key, NULL);
     return pthread_getspecific(thread_key);
@@ -291,7 +295,8 @@ static int make_keys(void **state)
 {
     (void)state;
     gn_threads_as_fibers();
-    int r = pthread_key_create(&own_key, note_end) | pthread_key_create(&other_key, note_end);
+    int r = pthread_key_create(&own_key, note_end) |
+            pthread_key_create(&other_key, note_end);
     gn_threads_plain();
     return r | pthread_key_create(&thread_key, NULL);
 }

@@ -1,4 +1,5 @@
-/* host/sched/timer.c and clock.h: the heap against a naive model, and what callbacks may do. */
+/* host/sched/timer.c and clock.h: the heap against a naive model, and what callbacks
+ * may do. */
 #include "fiber_test.h"
 
 #include "sched/timer.h"
@@ -7,9 +8,9 @@ static struct gn_timers timers;
 
 struct entry {
     struct gn_timer timer;
-    bool armed;                    /* the model's */
-    int64_t deadline;              /* the model's */
-    void (*then)(struct entry *);  /* what the callback does besides; or NULL */
+    bool armed;                   /* the model's */
+    int64_t deadline;             /* the model's */
+    void (*then)(struct entry *); /* what the callback does besides; or NULL */
 };
 
 static struct entry *called[4096];

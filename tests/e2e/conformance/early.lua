@@ -22,7 +22,8 @@ return {
   {"began with a line feed after the method is refused", "9112 3", "GET\n", refused(400)},
   {"began with a line feed after the target is refused", "9112 3", "GET /\n", refused(400)},
   {"began with two blanks is refused", "9112 3", "GET  / ", refused(400)},
-  {"began with a relative target is refused", "9112 3.2", "GET a/b ", refused(400)},
+  {"began with a relative target is refused", "9112 3.2", "GET a/b HTTP/1.1\r\n",
+    refused(400)},
   {"began with a broken escape is refused", "3986 2.1", "GET /%zz ", refused(400)},
   {"began with a fragment is refused", "9112 3.2", "GET /#a ", refused(400)},
   {"began with a control byte in the target is refused", "9112 3.2", "GET /\1", refused(400)},
@@ -50,6 +51,4 @@ return {
   {"sent a line feed for the end of a chunk is refused", "9112 7.1", posted "5\r\nhello\n",
     refused(400)},
   {"sent a broken trailer is refused", "9112 7.1.2", posted "0\r\nX : a", refused(400)},
-  {"announced too large a chunk is refused", "9110 15.5.14", posted "40000000\r\n",
-    words.gives(413, nil, "closed")},
 }

@@ -1,8 +1,8 @@
 --- All groups of cases, in the order of a request.
 local names = {
-  "beginnings", "early", "request_line", "methods", "targets", "escapes", "versions", "headers", "hosts",
-  "lengths", "codings", "chunks", "smuggling", "limits", "defaults", "large", "expectations",
-  "pipelines", "connections", "bodiless", "responses",
+  "beginnings", "early", "request_line", "methods", "targets", "escapes", "versions", "headers",
+  "hosts", "lengths", "codings", "chunks", "smuggling", "limits", "defaults", "large",
+  "expectations", "pipelines", "connections", "bodiless", "responses",
 }
 
 local groups = {}

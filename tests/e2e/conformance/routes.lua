@@ -56,6 +56,8 @@ local evil = {
   connection = {Connection = "keep-alive"},
   coding = {["Transfer-Encoding"] = "chunked"},
   length = {["Content-Length"] = "3"},
+  fits = {["Content-Length"] = "4"},
+  short = {["Content-Length"] = "5"},
   lengths = {["Content-Length"] = {"3", "4"}},
   date = {Date = "yesterday"},
   array = {["Set-Cookie"] = {"a=1", "b=2\r\nX-Injected: yes"}},
