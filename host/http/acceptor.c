@@ -179,12 +179,15 @@ fail:
     return -1;
 }
 
-int gn_acceptor_start(struct gn_acceptor *a)
+int gn_acceptor_start(struct gn_acceptor *a, char *error, size_t room)
 {
     for (unsigned i = 0; i < a->count; i++) {
-        int r = gn_listener_watch(&a->listeners[i], on_ready);
-        if (r < 0)
-            return r;
+        struct gn_listener *l = &a->listeners[i];
+        int r = gn_listener_watch(l, on_ready);
+        if (r < 0) {
+            snprintf(error, room, "cannot listen on %s: %s", l->url, strerror(-r));
+            return -1;
+        }
     }
     a->open = true;
     if (a->waiting)

@@ -30,9 +30,9 @@ struct gn_acceptor {
 int gn_acceptor_open(struct gn_acceptor *, struct gn_wires *, struct gn_tls_site *,
                      const char *const *addresses, char *error, size_t room);
 
-/* Begins to take connections: call when civetweb has adopted the stream. Returns 0 or a
- * negative errno. */
-int gn_acceptor_start(struct gn_acceptor *);
+/* Begins to take connections: call when civetweb has adopted the stream. Returns 0, or
+ * -1 with a line in `error`. */
+int gn_acceptor_start(struct gn_acceptor *, char *error, size_t room);
 
 /* Closes the listening sockets: who has not been accepted is refused. civetweb keeps
  * its descriptor, and its master looks at its stop flag often from now on. */

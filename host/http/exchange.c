@@ -214,6 +214,13 @@ static int x_id(lua_State *L)
 
 /* ---- the body ---- */
 
+/* exchange.limit(x, bytes): how large the body of this request may be */
+static int x_limit(lua_State *L)
+{
+    check(L)->max_body = luaL_checkinteger(L, 2);
+    return 0;
+}
+
 /* exchange.read(x, n) -> 1 to n bytes | nil at the end | nil, error. Waits. */
 static int x_read(lua_State *L)
 {
@@ -308,6 +315,7 @@ static const luaL_Reg functions[] = {
     {"scheme", x_scheme},
     {"tls", x_tls},
     {"id", x_id},
+    {"limit", x_limit},
     {"read", x_read},
     {"body", x_body},
     {"start", x_start},

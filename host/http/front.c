@@ -28,14 +28,11 @@ static void redirect(const struct gn_front *f, struct gn_request *r)
 
 static void answer(struct gn_front *f, struct gn_request *r)
 {
-    if (f->redirect_port && !r->wire->tls) {
+    if (f->redirect_port && !r->wire->tls && *r->head->target == '/') {
         redirect(f, r);
     } else if (strcmp(r->head->method, "CONNECT") == 0) {
         r->keep = false;
         gn_respond_error(r, 501, "This server is no proxy.");
-    } else if (r->head->content_length > r->max_body) {
-        r->keep = false;
-        gn_respond_error(r, 413, "The body is larger than this server takes.");
     } else {
         f->handler(r, f->arg);
     }

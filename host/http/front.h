@@ -19,7 +19,7 @@ struct gn_front {
     int redirect_port; /* plain requests are sent to https on this port; 0: they are not
                         */
     struct mg_context *library;
-    char error[128]; /* what the library last complained of */
+    char error[256]; /* what the library last complained of */
 };
 
 /* Starts civetweb for `connections` connections at once, listening on the listener's

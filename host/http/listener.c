@@ -14,7 +14,10 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-enum { BACKLOG = 65535 }; /* the kernel cuts it to net.core.somaxconn */
+enum {
+    BACKLOG = 65535,       /* the kernel cuts it to net.core.somaxconn */
+    NOT_RESOLVED = -100000 /* below every errno */
+};
 
 /* ---- helpers ---- */
 
@@ -88,26 +91,37 @@ static bool is_port(const char *port)
     return *port && strspn(port, "0123456789") == strlen(port) && atol(port) <= 65535;
 }
 
-/* Returns a descriptor, or a negative errno, or a positive error of getaddrinfo(). */
+/* [::] is IPv6 alone, so that it goes together with 0.0.0.0. */
+static int bind_tcp(const struct addrinfo *a)
+{
+    int on = 1, fd = new_socket(a->ai_family);
+    if (fd < 0)
+        return fd;
+    set_tcp_options(fd);
+    if (a->ai_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    return bind_and_listen(fd, a->ai_addr, a->ai_addrlen);
+}
+
+/* The first address of a name that can be bound. Returns a descriptor, or a negative
+ * errno, or NOT_RESOLVED plus an error of getaddrinfo(). */
 static int bind_first(const char *host, const char *port)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE},
                     *found;
-    int error = getaddrinfo(host, port, &hints, &found);
+    int fd = -1, error = getaddrinfo(host, port, &hints, &found);
     if (error)
-        return -10000 + error; /* told apart by why() */
-    int fd = new_socket(found->ai_family);
-    if (fd >= 0) {
-        set_tcp_options(fd);
-        fd = bind_and_listen(fd, found->ai_addr, found->ai_addrlen);
-    }
+        return NOT_RESOLVED + error;
+    for (const struct addrinfo *a = found; a && fd < 0; a = a->ai_next)
+        fd = bind_tcp(a);
     freeaddrinfo(found);
     return fd;
 }
 
 static const char *why(int error)
 {
-    return error < -5000 ? gai_strerror(error + 10000) : strerror(-error);
+    return error < NOT_RESOLVED / 2 ? gai_strerror(error - NOT_RESOLVED)
+                                    : strerror(-error);
 }
 
 static int open_tcp(struct gn_listener *l, const char *address, const char **problem)
@@ -146,6 +160,16 @@ static void remove_stale(const struct sockaddr_un *at)
     close(fd);
 }
 
+/* Binds with exactly this mode, whatever the umask: no other thread makes files yet. */
+static int bind_with_mode(int fd, const struct sockaddr_un *at, mode_t mode)
+{
+    mode_t old = umask(0777 & ~mode);
+    int r = bind_and_listen(fd, (const struct sockaddr *)at, sizeof *at);
+    umask(old);
+    return r;
+}
+
+/* A `mode` of 0 leaves it to the umask. */
 static int bind_unix(const char *path, mode_t mode)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
@@ -156,28 +180,42 @@ static int bind_unix(const char *path, mode_t mode)
     int fd = new_socket(AF_UNIX);
     if (fd < 0)
         return fd;
-    if (mode)
-        fchmod(fd,
-               mode); /* of the file that bind() will make: never open for a moment */
-    return bind_and_listen(fd, (struct sockaddr *)&at, sizeof at);
+    return mode ? bind_with_mode(fd, &at, mode)
+                : bind_and_listen(fd, (struct sockaddr *)&at, sizeof at);
+}
+
+/* Cuts "?mode=0660" off a path. Returns false when it is no mode. */
+static bool cut_mode(char *path, mode_t *mode)
+{
+    char *query = strchr(path, '?'), *end = NULL;
+    *mode = 0;
+    if (!query)
+        return true;
+    if (strncmp(query, "?mode=", 6) != 0 || strspn(query + 6, "01234567") == 0)
+        return false;
+    unsigned long n = strtoul(query + 6, &end, 8);
+    *query = '\0';
+    *mode = (mode_t)n;
+    return *end == '\0' && n > 0 && n <= 0777;
 }
 
 static int open_unix(struct gn_listener *l, const char *path, const char **problem)
 {
-    char *copy = strdup(path), *query = copy ? strstr(copy, "?mode=") : NULL;
-    long mode = 0;
-    if (query) {
-        *query = '\0';
-        mode = strtol(query + strlen("?mode="), NULL, 8);
-    }
-    int fd = copy ? bind_unix(copy, (mode_t)mode & 0777) : -ENOMEM;
-    if (fd < 0) {
+    struct stat st;
+    mode_t mode;
+    char *copy = strdup(path);
+    int fd = -ENOMEM;
+    if (copy && (!*path || !cut_mode(copy, &mode)))
+        *problem = "unix:PATH or unix:PATH?mode=0660 was expected";
+    else if (copy && (fd = bind_unix(copy, mode)) < 0)
         *problem = strerror(-fd);
+    if (fd < 0 || stat(copy, &st) < 0) {
         free(copy);
         return -1;
     }
     l->watch.fd = fd;
     l->unix_path = copy;
+    l->unix_inode = st.st_ino;
     snprintf(l->url, sizeof l->url, "unix:%s", copy);
     return 0;
 }
@@ -250,7 +288,10 @@ void gn_listener_close(struct gn_listener *l)
     if (l->watch.fd >= 0)
         close(l->watch.fd);
     l->watch.fd = -1;
-    if (l->unix_path)
+    struct stat st;
+    bool ours =
+        l->unix_path && stat(l->unix_path, &st) == 0 && st.st_ino == l->unix_inode;
+    if (ours) /* not a successor's, which has replaced it */
         unlink(l->unix_path);
     free(l->unix_path);
     l->unix_path = NULL;

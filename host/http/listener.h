@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 struct gn_acceptor;
 
@@ -14,10 +15,11 @@ struct gn_listener {
     struct gn_watch watch;
     struct gn_acceptor *acceptor; /* whose it is; its caller's to set */
     bool secure;                  /* its connections speak TLS */
-    bool readable;   /* by epoll; false means that accept(2) would say EAGAIN */
-    int port;        /* 0 when it has none */
-    char *unix_path; /* to remove at the end; NULL for other families */
-    char url[160];   /* "http://127.0.0.1:5000", for people */
+    bool readable;    /* by epoll; false means that accept(2) would say EAGAIN */
+    int port;         /* 0 when it has none */
+    char *unix_path;  /* to remove at the end; NULL for other families */
+    ino_t unix_inode; /* of the file we have made there */
+    char url[160];    /* "http://127.0.0.1:5000", for people */
 };
 
 /* Opens what an address names:

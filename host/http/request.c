@@ -37,7 +37,7 @@ static bool read_rest(struct gn_request *r)
     char scratch[4096];
     long long until = r->received + REST_MAX;
     ssize_t n = 1;
-    r->max_body = until;
+    r->max_body = r->head->content_length > until ? r->head->content_length : until;
     while (n > 0 && r->received < until)
         n = gn_request_read(r, scratch, sizeof scratch);
     return r->body_done;
@@ -176,6 +176,8 @@ ssize_t gn_request_read(struct gn_request *r, char *buf, size_t n)
         return -EPIPE;
     if (r->body_done || n == 0)
         return 0;
+    if (r->head->content_length > r->max_body)
+        return -EFBIG; /* before anything of it is asked for */
     if (r->body_start == 0 && send_continue(r) < 0)
         return -EPIPE;
     ssize_t got = r->head->chunked ? read_chunked(r, buf, n) : read_counted(r, buf, n);

@@ -30,7 +30,7 @@ struct genet {
     struct gn_tls_site *tls;
     struct gn_wires wires;
     struct gn_acceptor acceptor;
-    char urls[1024];
+    char urls[GN_LISTENERS * 161];
     struct gn_front front;
     struct gn_app app;
     int stop; /* eventfd that genet_stop() writes to */
@@ -197,7 +197,7 @@ static int open_front(struct genet *g)
         g->front.redirect_port = secure_port(&g->acceptor);
     int r = gn_front_open(&g->front, &g->acceptor.stream, o->max_connections);
     if (r == 0)
-        r = gn_acceptor_start(&g->acceptor);
+        r = gn_acceptor_start(&g->acceptor, g->front.error, sizeof g->front.error);
     if (r == 0)
         return 0;
     gn_acceptor_close(&g->acceptor);

@@ -70,7 +70,7 @@ static BIO_METHOD *new_bio_method(void)
 static const char *reason(void)
 {
     const char *text = ERR_reason_error_string(ERR_peek_error());
-    return text ? text : "unknown error";
+    return text ? text : "no certificate in it";
 }
 
 /* Writes the line that says what is wrong with a file. Returns -1. */
@@ -111,6 +111,9 @@ static int load(SSL_CTX *c, const char *certificate, const char *key, char *erro
 
 static int require_client(SSL_CTX *c, const char *ca, char *error, size_t room)
 {
+    ERR_clear_error();
+    if (access(ca, R_OK) < 0)
+        return refuse(error, room, "client authority", ca, strerror(errno));
     STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(ca);
     if (!names || SSL_CTX_load_verify_file(c, ca) != 1)
         return refuse(error, room, "client authority", ca, reason());

@@ -49,7 +49,7 @@ bool gn_tls_pending(const struct gn_tls_session *);
  */
 struct gn_tls_info {
     const char *version, *cipher, *server_name;
-    char client[256]; /* the subject of the client's certificate */
+    char client[4096]; /* the subject of the client's certificate */
 };
 void gn_tls_describe(const struct gn_tls_session *, struct gn_tls_info *);
 

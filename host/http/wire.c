@@ -196,6 +196,8 @@ int gn_wire_secure(struct gn_wire *w, int64_t deadline)
 {
     int r = 0;
     while (w->tls && !w->secured && r == 0) {
+        if (w->ended)
+            return -ECONNABORTED; /* the host stops */
         r = gn_tls_handshake(w->tls);
         w->secured = r == 0;
         w->buffered = w->secured && gn_tls_pending(w->tls); /* a request, already */

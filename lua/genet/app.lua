@@ -55,7 +55,7 @@ local function is_callable(value)
   return type(value) == "function" or type(meta) == "table" and meta.__call ~= nil
 end
 
-local OPTIONS = {methods = "table", name = "string"}
+local OPTIONS = {methods = "table", name = "string", max_body = "number"}
 
 local function check_options(options)
   if type(options) ~= "table" then
@@ -67,6 +67,11 @@ local function check_options(options)
         or ("unknown option '%s'"):format(tostring(key)), 0)
     end
   end
+end
+
+local function check_size(bytes)
+  if bytes == nil or math.tointeger(bytes) and bytes >= 0 then return bytes end
+  error(("option 'max_body' must be a whole number of bytes, not %s"):format(bytes), 0)
 end
 
 local function method_set(methods)
@@ -118,7 +123,8 @@ end
 
 --- Adds a route for any methods.
 -- @tparam string rule such as `/item/<int:id>`
--- @tparam[opt] table options `methods`, a list (`{"GET"}` unless told), and `name`
+-- @tparam[opt] table options `methods`, a list (`{"GET"}` unless told), `name`, and `max_body`, the
+--   bytes that the body of a request may have (what `--max-body` says unless told)
 -- @tparam function handler called with the request and the rule's arguments
 -- @usage app:route("/item/<int:id>", {methods = {"GET", "PUT"}}, function(req, id)
 --   return {id = id, method = req.method}
@@ -138,7 +144,7 @@ end
 --- Adds a route for GET, and for HEAD unless that has a route of its own.
 -- @function App:get
 -- @tparam string rule
--- @tparam[opt] table options `name`
+-- @tparam[opt] table options `name`, `max_body`
 -- @tparam function handler
 -- @usage app:get("/hello/<name>", function(req, name) return "hello " .. name end)
 App.get = verb "GET"
@@ -146,7 +152,7 @@ App.get = verb "GET"
 --- Adds a route for POST.
 -- @function App:post
 -- @tparam string rule
--- @tparam[opt] table options `name`
+-- @tparam[opt] table options `name`, `max_body`
 -- @tparam function handler
 -- @usage app:post("/item", function(req) return req:json(), 201 end)
 App.post = verb "POST"
@@ -154,7 +160,7 @@ App.post = verb "POST"
 --- Adds a route for PUT.
 -- @function App:put
 -- @tparam string rule
--- @tparam[opt] table options `name`
+-- @tparam[opt] table options `name`, `max_body`
 -- @tparam function handler
 -- @usage app:put("/item/<int:id>", function(req, id) return {id = id} end)
 App.put = verb "PUT"
@@ -162,7 +168,7 @@ App.put = verb "PUT"
 --- Adds a route for PATCH.
 -- @function App:patch
 -- @tparam string rule
--- @tparam[opt] table options `name`
+-- @tparam[opt] table options `name`, `max_body`
 -- @tparam function handler
 -- @usage app:patch("/item/<int:id>", function(req, id) return {id = id} end)
 App.patch = verb "PATCH"
@@ -170,7 +176,7 @@ App.patch = verb "PATCH"
 --- Adds a route for DELETE.
 -- @function App:delete
 -- @tparam string rule
--- @tparam[opt] table options `name`
+-- @tparam[opt] table options `name`, `max_body`
 -- @tparam function handler
 -- @usage app:delete("/item/<int:id>", function() return 204 end)
 App.delete = verb "DELETE"
@@ -178,7 +184,7 @@ App.delete = verb "DELETE"
 --- Adds a route for HEAD, instead of the one every GET route brings.
 -- @function App:head
 -- @tparam string rule
--- @tparam[opt] table options `name`
+-- @tparam[opt] table options `name`, `max_body`
 -- @tparam function handler
 -- @usage app:head("/big", function() return "", {["X-Size"] = 1048576} end)
 App.head = verb "HEAD"
@@ -186,7 +192,7 @@ App.head = verb "HEAD"
 --- Adds a route for OPTIONS, instead of the answer every rule gives by itself.
 -- @function App:options
 -- @tparam string rule
--- @tparam[opt] table options `name`
+-- @tparam[opt] table options `name`, `max_body`
 -- @tparam function handler
 -- @usage app:options("/item", function() return "", {Allow = "GET"} end)
 App.options = verb "OPTIONS"
@@ -245,6 +251,7 @@ function App:dispatch(x, method, path)
     path = path,
     route = route,
   }, Request)
+  if route.max_body then exchange.limit(x, route.max_body) end
   local body, code, headers
   if values then
     req._values = values

@@ -134,6 +134,14 @@ local function split(args)
   return ours, theirs
 end
 
+local function check_tls(options)
+  if #options.cert ~= #options.key then
+    refuse("each --cert needs a --key, and each --key a --cert")
+  end
+  local wish = options.client_ca and "--client-ca" or options.redirect_https and "--redirect-https"
+  if wish and #options.cert == 0 then refuse(wish .. " needs a --cert") end
+end
+
 local function check_there(path, wanted)
   local mode = lfs.attributes(path, "mode")
   if not mode then refuse(("'%s': no such file or directory"):format(path)) end
@@ -153,9 +161,7 @@ function cli.parse(args)
     options.args = theirs
   elseif options.command == "runserver" then
     check_there(options.path)
-    if #options.cert ~= #options.key then
-      refuse("each --cert needs a --key, and each --key a --cert")
-    end
+    check_tls(options)
     options.listen = addresses(options)
   end
   return options

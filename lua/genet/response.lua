@@ -75,7 +75,7 @@ end
 local function check_length(value)
   local length = math.tointeger(tonumber(value))
   if length and length >= 0 then return length end
-  error(("bad Content-Length %q"):format(tostring(value)), 0)
+  error(("bad Content-Length: a %s"):format(type(value)), 0)
 end
 
 --- The header lines of an answer.

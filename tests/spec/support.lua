@@ -61,7 +61,7 @@ function Exchange.remote_addr()
 end
 
 function Exchange:host()
-  return self:header("Host")
+  return Exchange.header(self, "Host")
 end
 
 function Exchange.scheme()
@@ -80,6 +80,10 @@ function Exchange:body()
   if self.given.body_error then return nil, self.given.body_error end
   self.bodies_read = (self.bodies_read or 0) + 1
   return self.given.body or ""
+end
+
+function Exchange:limit(bytes)
+  self.max_body = bytes
 end
 
 function Exchange:read(n)

@@ -261,6 +261,32 @@ static void no_wake_up_is_lost_between_two(void **state)
     }
 }
 
+static atomic_bool enough;
+
+static void signal_on_and_on(void *unused)
+{
+    (void)unused;
+    while (!enough)
+        pthread_cond_signal(&cond);
+}
+
+static void a_signal_and_a_deadline_may_meet(void **state)
+{
+    (void)state;
+    enough = false;
+    start_thread(signal_on_and_on, NULL);
+    start_thread(signal_on_and_on, NULL);
+    pthread_mutex_lock(&mutex);
+    for (int i = 0; i < ROUNDS; i++) {
+        struct timespec t = after(CLOCK_REALTIME, 0);
+        int r = pthread_cond_timedwait(&cond, &mutex, &t);
+        assert_true(r == 0 || r == ETIMEDOUT);
+    }
+    pthread_mutex_unlock(&mutex);
+    enough = true;
+    join_started();
+}
+
 /* ---- many who produce and consume ---- */
 
 enum { ITEMS = 2000 };
@@ -352,6 +378,7 @@ int main(void)
         on_a_fiber(a_fiber_wakes_plain_threads),
         on_a_fiber(a_fiber_gets_the_mutex_of_a_thread_that_waits),
         both_ways(no_wake_up_is_lost_between_two),
+        both_ways(a_signal_and_a_deadline_may_meet),
         on_a_fiber(what_is_produced_is_consumed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

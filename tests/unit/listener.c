@@ -167,6 +167,7 @@ static void a_stale_socket_file_is_replaced_and_a_live_one_is_not(void **state)
                      -1);
     gn_listener_close(&second);
     close(l.watch.fd); /* as after a crash: the file stays */
+    free(l.unix_path);
     open_it(unix_address(""));
     gn_listener_close(&l);
     remove_path();

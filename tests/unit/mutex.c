@@ -223,6 +223,40 @@ static void a_fiber_waits_for_a_plain_thread(void **state)
     join_started();
 }
 
+enum { MEETINGS = 20000 };
+
+/* Unlocks just about when the fiber finds the mutex taken. */
+static void unlock_at_the_last_moment(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < MEETINGS; i++) {
+        pthread_mutex_lock(&mutex);
+        atomic_store(&step, 2 * i + 1);
+        for (volatile int k = i % 150; k > 0; k--)
+            ;
+        pthread_mutex_unlock(&mutex);
+        while (atomic_load(&step) == 2 * i + 1)
+            ;
+    }
+}
+
+static void an_unlock_in_the_last_moment_is_not_missed(void **state)
+{
+    (void)state;
+    make_mutex(PTHREAD_MUTEX_NORMAL);
+    step = 0;
+    start_thread(unlock_at_the_last_moment, NULL);
+    struct timespec t = realtime_after(30000);
+    for (int i = 0; i < MEETINGS; i++) {
+        while (atomic_load(&step) < 2 * i + 1)
+            ;
+        assert_int_equal(pthread_mutex_timedlock(&mutex, &t), 0);
+        pthread_mutex_unlock(&mutex);
+        atomic_store(&step, 2 * i + 2);
+    }
+    join_started();
+}
+
 static void lock_plainly(void *unused)
 {
     (void)unused;
@@ -340,6 +374,7 @@ int main(void)
         on_a_fiber(fibers_get_the_mutex_in_the_order_they_came),
         on_a_fiber(a_cancelled_fiber_still_gets_its_mutex),
         on_a_fiber(a_fiber_waits_for_a_plain_thread),
+        on_a_fiber(an_unlock_in_the_last_moment_is_not_missed),
         on_a_fiber(a_plain_thread_waits_for_a_fiber),
         cmocka_unit_test(fibers_of_two_threads_and_two_threads_count_together),
         cmocka_unit_test(a_thousand_fibers_pass_one_mutex),

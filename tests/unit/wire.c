@@ -379,6 +379,30 @@ static void draining_waits_for_an_answer(void **state)
     disconnect(&c);
 }
 
+static void draining_lets_what_has_begun_come_to_its_end(void **state)
+{
+    (void)state;
+    char body[16];
+    connect_to(&c, &usual);
+    say(&c, "POST /a HT");
+    struct worker w = {0};
+    go(wait_for_requests, &w);
+    assert_eventually(c.wire->state == GN_WIRE_HEAD);
+    assert_int_equal(gn_wires_drain(&c.wires, gn_after_ms(0)), 1);
+    say(&c, "TP/1.1\r\nHost: h\r\n\r\n"); /* the rest of a head */
+    assert_int_equal(gn_wires_drain(&c.wires, gn_after(30 * GN_SECOND)), 0);
+    assert_non_null(strstr(heard(&c), "done"));
+    disconnect(&c);
+    connect_to(&c, &usual);
+    say(&c, "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n");
+    assert_true(next_request(&c, &r));
+    assert_int_equal(gn_wires_drain(&c.wires, gn_after_ms(0)), 1);
+    say(&c, "hello"); /* a body */
+    assert_int_equal(gn_request_read(&r, body, sizeof body), 5);
+    answer("");
+    disconnect(&c);
+}
+
 static void wait_long(void *arg)
 {
     struct worker *w = arg;
@@ -446,6 +470,7 @@ static void closing_lets_a_sending_client_read_its_answer(void **state)
     assert_true(next_request(&c, &r));
     assert_int_equal(gn_respond_error(&r, 413, NULL), 0);
     gn_request_end(&r);
+    send(c.peer, (char[50000]){0}, 50000, 0);
     go(send_much_then_read, &s);
     close(c.fd);
     assert_eventually(s.done);
@@ -504,6 +529,7 @@ int main(void)
         on_a_fiber(much_is_not_held),
         on_a_fiber(draining_ends_an_idle_wire),
         on_a_fiber(draining_waits_for_an_answer),
+        on_a_fiber(draining_lets_what_has_begun_come_to_its_end),
         on_a_fiber(aborting_cancels_whoever_serves),
         on_a_fiber(closing_frees_what_nobody_has_read),
         on_a_fiber(closing_lets_a_sending_client_read_its_answer),
