@@ -57,6 +57,10 @@ int genet_run(struct genet *);
 /* Begins an orderly end. Any thread; async-signal-safe. */
 void genet_stop(struct genet *);
 
+/* Reads the certificates' files again, for new connections; what cannot be read is
+ * logged, and the old ones stay. Any thread; async-signal-safe. */
+void genet_reload_certificates(struct genet *);
+
 /* Why genet_run() failed; "" when it did not. Borrowed. */
 const char *genet_error(const struct genet *);
 

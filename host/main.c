@@ -181,6 +181,12 @@ static void on_signal(int sig)
     genet_stop(server);
 }
 
+static void on_hangup(int sig)
+{
+    (void)sig;
+    genet_reload_certificates(server);
+}
+
 static void on_ready(struct genet *g, void *arg)
 {
     (void)arg;
@@ -194,6 +200,8 @@ static void watch_signals(struct genet *g)
     server = g;
     sigaction(SIGTERM, &stop, NULL);
     sigaction(SIGINT, &stop, NULL);
+    struct sigaction reload = {.sa_handler = on_hangup, .sa_flags = SA_RESTART};
+    sigaction(SIGHUP, &reload, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
 

@@ -33,7 +33,7 @@ struct genet {
     char urls[GN_LISTENERS * 161];
     struct gn_front front;
     struct gn_app app;
-    int stop; /* eventfd that genet_stop() writes to */
+    int stop, reload; /* eventfds that genet_stop() and genet_reload() write to */
     int status;
     char error[600];
 };
@@ -84,6 +84,7 @@ struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
         goto fail;
     g->options = *o;
     g->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    g->reload = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->path = strdup(o->path);
     g->listen = copy_list(o->listen);
     g->certificates = copy_list(o->certificates);
@@ -92,7 +93,8 @@ struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
     g->sched = gn_sched_new();
     if (g->sched)
         g->sched->pool = gn_pool_new(POOL_THREADS);
-    if (g->stop >= 0 && g->path && g->listen && g->sched && g->sched->pool)
+    if (g->stop >= 0 && g->reload >= 0 && g->path && g->listen && g->certificates &&
+        g->keys && g->sched && g->sched->pool)
         return g;
 fail:
     snprintf(error, room, "cannot start: %s", strerror(errno));
@@ -110,18 +112,25 @@ void genet_free(struct genet *g)
     }
     if (g->stop >= 0)
         close(g->stop);
+    if (g->reload >= 0)
+        close(g->reload);
     free(g->path);
     free_list(g->listen);
     free_list(g->certificates);
     free_list(g->keys);
     free(g->client_ca);
-    gn_tls_site_free(g->tls);
+    gn_tls_site_unref(g->tls);
     free(g);
 }
 
 void genet_stop(struct genet *g)
 {
     eventfd_write(g->stop, 1);
+}
+
+void genet_reload_certificates(struct genet *g)
+{
+    eventfd_write(g->reload, 1);
 }
 
 const char *genet_error(const struct genet *g)
@@ -161,16 +170,58 @@ static void raise_file_limit(const struct genet *g)
                (unsigned long long)limit.rlim_cur, g->options.max_connections);
 }
 
+/* Makes a site of the certificates' files as they are now. NULL and a line in `error`.
+ */
+static struct gn_tls_site *read_certificates(const struct genet *g, char *error,
+                                             size_t room)
+{
+    const struct gn_tls_options o = {
+        .certificates = (const char *const *)g->certificates,
+        .keys = (const char *const *)g->keys,
+        .client_ca = g->client_ca,
+    };
+    return gn_tls_site_new(&o, error, room);
+}
+
 static int load_certificates(struct genet *g, char *error, size_t room)
 {
-    if (!g->certificates || !*g->certificates)
+    if (!*g->certificates)
         return 0;
-    g->tls = gn_tls_site_new(
-        &(struct gn_tls_options){.certificates = (const char *const *)g->certificates,
-                                 .keys = (const char *const *)g->keys,
-                                 .client_ca = g->client_ca},
-        error, room);
+    g->tls = read_certificates(g, error, room);
     return g->tls ? 0 : -1;
+}
+
+/* New connections get the new certificates, or, when those cannot be read, the old ones
+ * still. */
+static void reload_certificates(struct genet *g)
+{
+    char error[256];
+    eventfd_t count;
+    eventfd_read(g->reload, &count);
+    if (!*g->certificates)
+        return;
+    struct gn_tls_site *fresh = read_certificates(g, error, sizeof error);
+    if (!fresh) {
+        gn_log(GN_ERROR, "the old certificates stay: %s", error);
+        return;
+    }
+    gn_tls_site_unref(g->tls);
+    g->tls = g->acceptor.tls = fresh;
+    gn_log(GN_INFO, "the certificates have been loaded again");
+}
+
+/* Does what is asked for from outside until that is to stop. */
+static void obey(struct genet *g)
+{
+    for (;;) {
+        struct gn_wait wishes[] = {{.fd = g->stop, .events = EPOLLIN},
+                                   {.fd = g->reload, .events = EPOLLIN}};
+        gn_wait_any(wishes, 2, GN_NEVER);
+        if (wishes[1].ready)
+            reload_certificates(g);
+        if (wishes[0].ready)
+            return;
+    }
 }
 
 /* The port of the first listener that speaks TLS; 0 when there is none. */
@@ -255,7 +306,7 @@ static void serve(void *arg)
         if (g->options.ready)
             g->options.ready(g, g->options.ready_arg);
         gn_faults_begin();
-        gn_wait_fd(g->stop, EPOLLIN, GN_NEVER);
+        obey(g);
         drain(g);
         gn_front_close(&g->front);
         gn_app_close(&g->app);

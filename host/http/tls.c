@@ -14,6 +14,7 @@
 enum { MOST_CERTIFICATES = 32 };
 
 struct gn_tls_site {
+    unsigned refs;
     SSL_CTX *contexts[MOST_CERTIFICATES]; /* one for each certificate */
     int count;
     BIO_METHOD *bio;
@@ -21,6 +22,7 @@ struct gn_tls_site {
 
 struct gn_tls_session {
     SSL *ssl;
+    struct gn_tls_site *site;
     struct gn_wire *wire;
 };
 
@@ -191,6 +193,8 @@ struct gn_tls_site *gn_tls_site_new(const struct gn_tls_options *o, char *error,
                                     size_t room)
 {
     struct gn_tls_site *site = calloc(1, sizeof *site);
+    if (site)
+        site->refs = 1;
     if (!site || !(site->bio = new_bio_method())) {
         snprintf(error, room, "out of memory");
         goto fail;
@@ -200,13 +204,13 @@ struct gn_tls_site *gn_tls_site_new(const struct gn_tls_options *o, char *error,
             goto fail;
     return site;
 fail:
-    gn_tls_site_free(site);
+    gn_tls_site_unref(site);
     return NULL;
 }
 
-void gn_tls_site_free(struct gn_tls_site *site)
+void gn_tls_site_unref(struct gn_tls_site *site)
 {
-    if (!site)
+    if (!site || --site->refs > 0)
         return;
     for (int i = 0; i < site->count; i++)
         SSL_CTX_free(site->contexts[i]);
@@ -226,6 +230,8 @@ struct gn_tls_session *gn_tls_session_new(struct gn_tls_site *site, struct gn_wi
         return NULL;
     }
     s->wire = w;
+    s->site = site;
+    site->refs++;
     BIO_set_data(bio, w);
     BIO_set_init(bio, 1);
     SSL_set_bio(s->ssl, bio, bio);
@@ -242,6 +248,7 @@ void gn_tls_session_free(struct gn_tls_session *s)
         SSL_shutdown(s->ssl);
     SSL_free(s->ssl);
     ERR_clear_error();
+    gn_tls_site_unref(s->site);
     free(s);
 }
 

@@ -26,9 +26,12 @@ struct gn_tls_options {
  * unknown one. Returns NULL and a line in `error` on failure. */
 struct gn_tls_site *gn_tls_site_new(const struct gn_tls_options *, char *error,
                                     size_t room);
-void gn_tls_site_free(struct gn_tls_site *);
 
-/* Begins a session on a wire, which it borrows. NULL when out of memory. */
+/* A site lives while its maker or a session refers to it. NULL is allowed. */
+void gn_tls_site_unref(struct gn_tls_site *);
+
+/* Begins a session on a wire, which it borrows; refers to the site. NULL when out of
+ * memory. */
 struct gn_tls_session *gn_tls_session_new(struct gn_tls_site *, struct gn_wire *);
 
 /* Says goodbye if the wire takes it at once, and frees the session. NULL is allowed. */

@@ -7,6 +7,8 @@ local genet = require "genet"
 local app = genet.app()
 
 app:post("/echo", function(req) return req:body() end)
+app:post("/small", {max_body = 10}, function(req) return req:body() end)
+app:post("/large", {max_body = 1 << 20}, function(req) return req:body() end)
 app:post("/json", function(req) return {got = req:json()} end)
 app:post("/ignore", function() return "ignored" end)
 app:post("/pieces", function(req)
@@ -70,6 +72,16 @@ describe("a body", function()
       assert.equal("again", client:request("POST", "/echo", nil, "again").body)
     end)
   end
+
+  it("may be as large as its route says, whatever the others take", function()
+    local long = ("x"):rep(3 * limit)
+    assert.is_true(client:request("POST", "/large", nil, long).body == long)
+    assert.equal(200, send_chunked("/large", long, 5000).status)
+    assert.equal(200, client:request("POST", "/small", nil, "1234567890").status)
+    assert.equal(413, client:request("POST", "/small", nil, "12345678901").status)
+    client = server:connect()
+    assert.equal(413, send_chunked("/small", "12345678901", 4).status)
+  end)
 
   it("that comes in drops is put together", function()
     local bytes = support.request_bytes("POST", "/echo", nil, "drop by drop")

@@ -93,9 +93,11 @@ static void what_cannot_be_listened_on_is_named(void **state)
 {
     (void)state;
     static const char *const addresses[] = {
-        "127.0.0.1", "127.0.0.1:", "127.0.0.1:70000", "127.0.0.1:x", ":80", "::1:80",
-        "[::1:80", "192.0.2.1:0", "unix:/no/such/place", "fd:", "fd:x", "fd:0x3",
-        "fd:999999", "fd:-1", ""};
+        "127.0.0.1",   "127.0.0.1:",  "127.0.0.1:70000",
+        "127.0.0.1:x", ":80",         "::1:80",
+        "[::1:80",     "192.0.2.1:0", "unix:/no/such/place",
+        "fd:",         "fd:x",        "fd:0x3",
+        "fd:999999",   "fd:-1",       ""};
     for (size_t i = 0; i < LENGTH(addresses); i++) {
         char start[128];
         snprintf(start, sizeof start, "cannot listen on %s: ", addresses[i]);

@@ -2,6 +2,7 @@
 #include "fiber_test.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <time.h>
 
 static pthread_mutex_t mutex;
@@ -224,36 +225,39 @@ static void a_fiber_waits_for_a_plain_thread(void **state)
 }
 
 enum { MEETINGS = 20000 };
+static atomic_bool over;
 
 /* Unlocks just about when the fiber finds the mutex taken. */
 static void unlock_at_the_last_moment(void *unused)
 {
     (void)unused;
-    for (int i = 0; i < MEETINGS; i++) {
+    for (int i = 1; !over; i += 2) {
         pthread_mutex_lock(&mutex);
-        atomic_store(&step, 2 * i + 1);
+        step = i;
         for (volatile int k = i % 150; k > 0; k--)
             ;
         pthread_mutex_unlock(&mutex);
-        while (atomic_load(&step) == 2 * i + 1)
-            ;
+        while (step == i && !over)
+            sched_yield();
     }
 }
 
 static void an_unlock_in_the_last_moment_is_not_missed(void **state)
 {
     (void)state;
-    make_mutex(PTHREAD_MUTEX_NORMAL);
-    step = 0;
-    start_thread(unlock_at_the_last_moment, NULL);
+    int64_t enough = gn_after_ms(500);
     struct timespec t = realtime_after(30000);
-    for (int i = 0; i < MEETINGS; i++) {
-        while (atomic_load(&step) < 2 * i + 1)
-            ;
+    make_mutex(PTHREAD_MUTEX_NORMAL);
+    step = over = 0;
+    start_thread(unlock_at_the_last_moment, NULL);
+    for (int i = 1; i < 2 * MEETINGS && gn_now() < enough; i += 2) {
+        while (step != i)
+            sched_yield();
         assert_int_equal(pthread_mutex_timedlock(&mutex, &t), 0);
         pthread_mutex_unlock(&mutex);
-        atomic_store(&step, 2 * i + 2);
+        step = i + 1;
     }
+    over = true;
     join_started();
 }
 
