@@ -187,6 +187,8 @@ ssize_t gn_wire_read(struct gn_wire *w, char *buf, size_t n, int64_t deadline)
         if (w->ended)
             return 0;
         ssize_t got = get(w, buf, n);
+        if (got > 0)
+            gn_spend((size_t)got);
         if (got != -EAGAIN && got != -EINTR)
             return got;
     }
@@ -236,6 +238,7 @@ static int send_all(struct gn_wire *w, struct iovec *iov, size_t count)
         ssize_t n = put(w, iov, count);
         if (n >= 0) {
             sent += (size_t)n;
+            gn_spend((size_t)n);
             gn_iov_advance(&iov, &count, (size_t)n);
             continue;
         }

@@ -13,6 +13,14 @@ static bool would_block(ssize_t r, int flags)
     return r < 0 && (errno == EAGAIN || errno == EINTR) && !(flags & MSG_DONTWAIT);
 }
 
+/* What a call has brought, counted against the fiber's slice. */
+static ssize_t spent(ssize_t r)
+{
+    if (r > 0)
+        gn_spend((size_t)r);
+    return r;
+}
+
 /* ---- receiving ---- */
 
 /* A blocking recv() with MSG_WAITALL goes on until the buffer is full or the stream
@@ -42,7 +50,7 @@ ssize_t recv(int fd, void *buf, size_t n, int flags)
     do
         r = gn_real()->recv(fd, buf, n, flags | MSG_DONTWAIT);
     while (would_block(r, flags) && gn_wait_readable(fd) == 0);
-    return r;
+    return spent(r);
 }
 
 ssize_t recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *from,
@@ -56,7 +64,7 @@ ssize_t recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *from,
     do
         r = gn_real()->recvfrom(fd, buf, n, flags | MSG_DONTWAIT, from, len);
     while (would_block(r, flags) && gn_wait_readable(fd) == 0);
-    return r;
+    return spent(r);
 }
 
 ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
@@ -67,7 +75,7 @@ ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
     do
         r = gn_real()->recvmsg(fd, msg, flags | MSG_DONTWAIT);
     while (would_block(r, flags) && gn_wait_readable(fd) == 0);
-    return r;
+    return spent(r);
 }
 
 /* ---- sending: a blocking send() returns when all is sent ---- */
@@ -85,7 +93,7 @@ ssize_t sendto(int fd, const void *buf, size_t n, int flags, const struct sockad
         ssize_t r = gn_real()->sendto(fd, (const char *)buf + sent, n - sent,
                                       flags | MSG_DONTWAIT, to, len);
         if (r >= 0 && ((sent += (size_t)r) == n || flags & MSG_DONTWAIT))
-            return (ssize_t)sent;
+            return spent((ssize_t)sent);
         if (r < 0 && (!would_block(r, flags) || gn_wait_writable(fd) < 0))
             return sent ? (ssize_t)sent : -1;
     }

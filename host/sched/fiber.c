@@ -45,6 +45,7 @@ void gn_fiber_resume(struct gn_fiber *f)
 static void leave(struct gn_fiber *f, void **fake_stack)
 {
     struct gn_sched *s = f->sched;
+    f->spent = 0;
     __sanitizer_start_switch_fiber(fake_stack, s->loop_stack.base, s->loop_stack.size);
     gn_context_switch(&f->context, &s->loop);
     __sanitizer_finish_switch_fiber(f->sanitizer, NULL, NULL);
@@ -174,6 +175,16 @@ void gn_yield(void)
     gn_list_append(&f->sched->ready, &f->link);
     leave(f, &f->sanitizer);
     errno = saved_errno;
+}
+
+void gn_spend(size_t bytes)
+{
+    enum { SLICE = 1024 * 1024, LEAST = 1024 };
+    struct gn_fiber *f = gn_fiber_self();
+    f->spent += bytes < LEAST ? LEAST : bytes;
+    if (f->spent < SLICE || !gn_may_park())
+        return;
+    gn_yield();
 }
 
 int gn_sleep_until(int64_t deadline)

@@ -27,6 +27,7 @@ struct gn_fiber {
     void *arg;
     void *slot[GN_SLOTS];
     void *depth;   /* how far down its stack it was when it parked */
+    size_t spent;  /* see gn_spend(); since the last wait */
     int result;    /* what the running wait returns */
     int cancelled; /* negative errno every wait returns from now on; 0 while not
                       cancelled */
@@ -70,6 +71,11 @@ void gn_wake(struct gn_fiber *);
 
 /* Lets every ready fiber run once before the caller goes on. */
 void gn_yield(void);
+
+/* Counts a call that moved so many bytes and did not wait. After a megabyte or a
+ * thousand calls without a wait it lets the others run: a peer that is always faster
+ * than we are must not have the thread for itself. May wait, where gn_may_park(). */
+void gn_spend(size_t bytes);
 
 /* Sleeps. May wait. Returns 0 when the deadline has come, else a negative errno. */
 int gn_sleep_until(int64_t deadline);

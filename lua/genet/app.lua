@@ -98,6 +98,7 @@ local function new_route(place, verb, rule, options, handler)
     rule = rule,
     methods = method_set(options.methods or {verb or "GET"}),
     name = options.name,
+    max_body = check_size(options.max_body),
     handler = handler,
     place = place,
   }

@@ -33,7 +33,7 @@ static int with_traceback(lua_State *L)
     return 1;
 }
 
-/* A state with the message handler at index 1 and the function that checks at 2. */
+/* A state with the message handler at index 1, and what url.lua returns at 2 and 3. */
 static lua_State *open_state(void)
 {
     lua_State *L = luaL_newstate();
@@ -44,8 +44,16 @@ static lua_State *open_state(void)
     if (luaL_dostring(L, "package.path = '" GN_ROOT "/lua/?.lua'") ||
         luaL_dofile(L, GN_ROOT "/tests/fuzz/url.lua"))
         fail(L);
-    lua_sethook(L, count_step, LUA_MASKLINE, 0);
     return L;
+}
+
+/* Calls the function at index `at` with the input. */
+static void check(lua_State *L, int at, const uint8_t *data, size_t size)
+{
+    lua_pushvalue(L, at);
+    lua_pushlstring(L, (const char *)data, size);
+    if (lua_pcall(L, 1, 0, 1))
+        fail(L);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -55,10 +63,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!L)
         L = open_state();
     last_line = 0;
-    lua_pushvalue(L, 2);
-    lua_pushlstring(L, (const char *)data, size);
-    if (lua_pcall(L, 1, 0, 1))
-        fail(L);
+    lua_sethook(L, count_step, LUA_MASKLINE, 0);
+    check(L, 2, data, size);
+    lua_sethook(L, NULL, 0, 0);
+    check(L, 3, data, size);
     if (++runs % INPUTS_BETWEEN_COLLECTIONS == 0)
         lua_gc(L, LUA_GCCOLLECT);
     return 0;

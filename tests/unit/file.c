@@ -175,7 +175,7 @@ static void nothing_can_be_written(void **state)
 static void what_cannot_be_read_is_refused(void **state)
 {
     (void)state;
-    char c;
+    char c = 0;
     int fd[2], dir = open("/", O_RDONLY | O_DIRECTORY);
     assert_int_equal(read(dir, &c, 1), -1);
     assert_int_equal(errno, EISDIR);

@@ -34,7 +34,9 @@ static void read_slowly(void *arg)
     size_t n = 0;
     ssize_t piece;
     fill_pattern(expected, BIG);
-    for (int i = 1; n < BIG && (piece = recv(r->fd, got + n, 10000, 0)) > 0; i++) {
+    for (int i = 1; n < BIG && (piece = recv(r->fd, got + n,
+                                             BIG - n < 10000 ? BIG - n : 10000, 0)) > 0;
+         i++) {
         n += (size_t)piece;
         if (i % 100 == 0)
             usleep(200);
