@@ -37,6 +37,8 @@ static bool give_up(struct gn_wire *w, ssize_t r)
 /* The TLS handshake, if one is due. Returns false when the stream has ended. */
 static bool secure(struct gn_wire *w)
 {
+    if (!w->tls || w->secured)
+        return true;
     int r = gn_wire_secure(w, gn_after(w->wires->options.head_timeout));
     if (r == -ENOMSG)
         return refuse(w, 400, "This port speaks TLS: ask with https.");

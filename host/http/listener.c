@@ -199,23 +199,36 @@ static bool cut_mode(char *path, mode_t *mode)
     return *end == '\0' && n > 0 && n <= 0777;
 }
 
-static int open_unix(struct gn_listener *l, const char *path, const char **problem)
+/* Binds a path whose mode has been cut off, and notes which file that made. Returns a
+ * descriptor or a negative errno. */
+static int bind_and_note(struct gn_listener *l, const char *path, mode_t mode)
 {
     struct stat st;
+    int fd = bind_unix(path, mode);
+    if (fd >= 0 && stat(path, &st) < 0)
+        return close_failed(fd);
+    if (fd >= 0)
+        l->unix_inode = st.st_ino;
+    return fd;
+}
+
+static int open_unix(struct gn_listener *l, const char *path, const char **problem)
+{
     mode_t mode;
     char *copy = strdup(path);
     int fd = -ENOMEM;
+    *problem = NULL;
     if (copy && (!*path || !cut_mode(copy, &mode)))
         *problem = "unix:PATH or unix:PATH?mode=0660 was expected";
-    else if (copy && (fd = bind_unix(copy, mode)) < 0)
-        *problem = strerror(-fd);
-    if (fd < 0 || stat(copy, &st) < 0) {
+    else if (copy)
+        fd = bind_and_note(l, copy, mode);
+    if (fd < 0) {
+        *problem = *problem ? *problem : strerror(-fd);
         free(copy);
         return -1;
     }
     l->watch.fd = fd;
     l->unix_path = copy;
-    l->unix_inode = st.st_ino;
     snprintf(l->url, sizeof l->url, "unix:%s", copy);
     return 0;
 }

@@ -342,7 +342,8 @@ struct gn_wire *gn_wire_open(struct gn_wires *ws, int fd,
 
 struct gn_wire *gn_wire_self(void)
 {
-    return gn_fiber_self()->slot[GN_SLOT_WIRE];
+    struct gn_fiber *f = gn_fiber_self();
+    return f ? f->slot[GN_SLOT_WIRE] : NULL;
 }
 
 /* Reads and forgets what the peer still sends: closing a socket with unread bytes

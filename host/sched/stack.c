@@ -7,12 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #else
 #define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
+#endif
+
+/* Valgrind has to know stacks from the heap; without it these do nothing. */
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#else
+#define VALGRIND_STACK_REGISTER(low, high) ((void)(low), (void)(high), 0)
 #endif
 
 #ifndef MADV_GUARD_INSTALL
@@ -85,8 +93,11 @@ static int add_slab(struct gn_stacks *s)
     for (int i = 0; i < STACKS_PER_SLAB; i++)
         if (install_guard(slab->base + i * step, guard) < 0)
             goto unmap;
-    for (int i = 0; i < STACKS_PER_SLAB; i++)
-        gn_list_append(&s->cold, node_of(slab->base + i * step + guard));
+    for (int i = 0; i < STACKS_PER_SLAB; i++) {
+        char *low = slab->base + i * step + guard;
+        (void)VALGRIND_STACK_REGISTER(low, low + GN_STACK_SIZE);
+        gn_list_append(&s->cold, node_of(low));
+    }
     gn_list_push(&s->slabs, &slab->link);
     return 0;
 unmap:
@@ -136,8 +147,7 @@ static const char *(*fiber_at)(const void *fault);
 
 static void say(const char *text)
 {
-    if (write(STDERR_FILENO, text, strlen(text)) < 0)
-        return;
+    syscall(SYS_write, STDERR_FILENO, text, strlen(text)); /* write() may park */
 }
 
 /* Async-signal-safe. Returning with the default action in place repeats the fault and
