@@ -14,7 +14,12 @@
 static void redirect(const struct gn_front *f, struct gn_request *r)
 {
     const struct gn_head *h = r->head;
-    const char *host = h->host ? h->host : "localhost";
+    const char *host = h->host;
+    if (!host || !*host) {
+        r->keep = false;
+        gn_respond_error(r, 400, "Without a Host there is no telling where to.");
+        return;
+    }
     const char *end = strrchr(host, ']') ? strrchr(host, ']') : host;
     int name = (int)(end - host) + (int)strcspn(end, ":");
     char port[16] = "", *line = NULL;

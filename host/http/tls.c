@@ -126,6 +126,13 @@ static int require_client(SSL_CTX *c, const char *ca, char *error, size_t room)
 
 /* ---- choosing, as the client wishes ---- */
 
+/* A key that is locked is an error: nobody is there to be asked. */
+static int no_passphrase(char *buf, int room, int writing, void *arg)
+{
+    (void)buf, (void)room, (void)writing, (void)arg;
+    return 0;
+}
+
 /* ALPN: HTTP/1.1 if the client knows it, else nothing is agreed (RFC 7301). */
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                            const unsigned char *in, unsigned in_len, void *arg)
@@ -167,6 +174,7 @@ static SSL_CTX *new_context(struct gn_tls_site *site)
                                SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_RELEASE_BUFFERS |
                             SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_default_passwd_cb(c, no_passphrase);
     SSL_CTX_set_read_ahead(c, 1); /* one system call for a record, not two */
     SSL_CTX_set_session_id_context(c, id, sizeof id - 1);
     SSL_CTX_set_alpn_select_cb(c, choose_protocol, NULL);

@@ -427,15 +427,30 @@ void gn_wire_stand_in(struct sockaddr *addr, socklen_t *len, int port)
     *len = sizeof in;
 }
 
+/* An IPv4 peer of an IPv6 socket, as the IPv4 peer it is (RFC 4291, section 2.5.5.2).
+ */
+static struct sockaddr_storage unmapped(const struct sockaddr_storage *peer)
+{
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)peer;
+    struct sockaddr_storage out = {0};
+    struct sockaddr_in *in = (struct sockaddr_in *)&out;
+    if (peer->ss_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
+        return *peer;
+    in->sin_family = AF_INET;
+    in->sin_port = in6->sin6_port;
+    memcpy(&in->sin_addr, &in6->sin6_addr.s6_addr[12], sizeof in->sin_addr);
+    return out;
+}
+
 int gn_wire_peer(const struct gn_wire *w, char *out, size_t room)
 {
     char port[NI_MAXSERV];
-    const struct sockaddr *peer = (const struct sockaddr *)&w->peer;
-    socklen_t len = peer->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-                                                : sizeof(struct sockaddr_in);
-    if (peer->sa_family == AF_UNIX ||
-        getnameinfo(peer, len, out, (socklen_t)room, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+    const struct sockaddr_storage peer = unmapped(&w->peer);
+    socklen_t len = peer.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                               : sizeof(struct sockaddr_in);
+    if (peer.ss_family == AF_UNIX ||
+        getnameinfo((const struct sockaddr *)&peer, len, out, (socklen_t)room, port,
+                    sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
         snprintf(out, room, "unix:");
         return 0;
     }

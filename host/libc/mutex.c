@@ -37,7 +37,7 @@ static int held_add(pthread_mutex_t *m)
     if (!h) {
         h = first.mutex ? malloc(sizeof *h) : &first;
         if (!h)
-            return EAGAIN;
+            return ENOMEM;
         *h = (struct held){.mutex = m, .fiber = gn_fiber_self()};
         *place = h;
     }
@@ -90,7 +90,7 @@ static int try(pthread_mutex_t *m)
 
 /* Waits in the lot until an unlock; tries again after entering it, or that unlock could
  * be missed. */
-static int lock_until(pthread_mutex_t *m, int64_t deadline)
+static int wait_for_lock(pthread_mutex_t *m, int64_t deadline)
 {
     int r;
     while ((r = try(m)) == EBUSY) {
@@ -107,6 +107,16 @@ static int lock_until(pthread_mutex_t *m, int64_t deadline)
     return r;
 }
 
+/* Nobody expects a lock to fail, so it is tried until there is memory to note its
+ * owner. */
+static int lock_until(pthread_mutex_t *m, int64_t deadline)
+{
+    int r;
+    while ((r = wait_for_lock(m, deadline)) == ENOMEM)
+        gn_yield();
+    return r;
+}
+
 int pthread_mutex_lock(pthread_mutex_t *m)
 {
     if (!gn_fiber_self())
@@ -118,7 +128,8 @@ int pthread_mutex_trylock(pthread_mutex_t *m)
 {
     if (!gn_fiber_self())
         return gn_real()->pthread_mutex_trylock(m);
-    return try(m);
+    int r = try(m);
+    return r == ENOMEM ? EAGAIN : r;
 }
 
 int pthread_mutex_timedlock(pthread_mutex_t *m, const struct timespec *until)

@@ -599,6 +599,78 @@ describe("a server at its start", function()
   end
 end)
 
+describe("a server that is told to read its certificates again", function()
+  local server, site
+
+  local function copy(pair)
+    for kind, path in pairs(site) do
+      support.write_file(path, support.read_file(pair[kind]))
+    end
+  end
+
+  before_each(function()
+    site = {cert = made:path("now.pem"), key = made:path("now.key")}
+    copy(pairs_of.one)
+    server = listening.serve{script = script,
+      args = {"-p", "0", "--cert", site.cert, "--key", site.key}}
+    server.host, server.port = listening.host_port(server.urls[1])
+  end)
+  after_each(function() server:stop() end)
+
+  local function shown()
+    local connection = connect(server)
+    local name = connection.session:getpeercertificate():subject()[1].value
+    connection:close()
+    return name
+  end
+
+  -- Sends the signal and waits until the log says what came of it.
+  local function reload(what)
+    local from = #server:stderr() + 1
+    server:signal("HUP")
+    server:wait_for_log(what, from)
+  end
+
+  it("shows the new ones to new connections, and goes on with the old ones", function()
+    assert.equal("one.test", shown())
+    local old = connect(server)
+    finally(function() old:close() end)
+    assert.equal("hello", old:request("GET", "/hello").body)
+    copy(pairs_of.two)
+    assert.equal("one.test", shown())
+    reload("loaded again")
+    assert.equal("two.test", shown())
+    assert.equal("hello", old:request("GET", "/hello").body)
+  end)
+
+  it("keeps the old ones when the new ones are no good, and says why", function()
+    for _, spoil in ipairs{
+      function() os.remove(site.cert) end,
+      function() support.write_file(site.key, "rubbish") end,
+      function() support.write_file(site.cert, support.read_file(pairs_of.two.cert)) end,
+      function() copy(pairs_of.late) end,
+    } do
+      copy(pairs_of.one)
+      spoil()
+      reload("now.")
+      assert.equal("one.test", shown())
+    end
+    copy(pairs_of.two)
+    reload("loaded again")
+    assert.equal("two.test", shown())
+  end)
+
+  it("goes on with handshakes that have begun", function()
+    local plain = connect_plainly(server)
+    finally(function() plain:close() end)
+    assert.equal("hello", get(server, "/hello").body)
+    for _ = 1, 20 do reload("loaded again") end
+    plain:send(support.request_bytes("GET", "/hello"))
+    assert.equal(400, plain:response().status)
+    assert.equal("hello", get(server, "/hello").body)
+  end)
+end)
+
 describe("a server that redirects to TLS", function()
   local server
   setup(function() server = serve({"one"}, {"--listen", "127.0.0.1:0", "--redirect-https"}) end)
