@@ -9,8 +9,9 @@
 
 enum {
     KEYS = 4,
-    WARM = 256,    /* idle threads that keep the pages of their stacks */
-    COLD_AFTER = 2 /* seconds */
+    WARM = 256,     /* idle threads that keep the pages of their stacks */
+    COLD_AFTER = 2, /* seconds */
+    RETRY_MS = 20   /* between two attempts to start a thread */
 };
 
 struct thread {
@@ -36,7 +37,8 @@ static struct {
 static _Thread_local struct {
     struct gn_list all, held_back;
     bool as_fibers, first;
-    unsigned idle; /* threads that wait on idle_on */
+    unsigned idle;         /* threads that wait on idle_on */
+    struct gn_timer retry; /* armed while a thread could not be started */
     pthread_cond_t *idle_on;
 } mine;
 
@@ -207,11 +209,28 @@ void gn_thread_busy(pthread_cond_t *c)
     gn_timer_del(&gn_sched_self()->timers, &self_thread()->cold);
 }
 
+static bool start_held_back(void)
+{
+    return start(gn_container_of(mine.held_back.next, struct thread, spare));
+}
+
+/* Tries again what failed for lack of memory: whoever gave the work out thinks it is
+ * done. */
+static void on_retry(struct gn_timer *t)
+{
+    if (!gn_list_empty(&mine.held_back) && !start_held_back())
+        gn_timer_add(&gn_sched_self()->timers, t, gn_after_ms(RETRY_MS));
+}
+
 bool gn_thread_start_for(pthread_cond_t *c)
 {
     if (c != mine.idle_on || gn_list_empty(&mine.held_back))
         return false;
-    return start(gn_container_of(mine.held_back.next, struct thread, spare));
+    if (!start_held_back()) {
+        mine.retry.fn = on_retry;
+        gn_timer_add(&gn_sched_self()->timers, &mine.retry, gn_after_ms(RETRY_MS));
+    }
+    return true;
 }
 
 /* ---- keys ---- */

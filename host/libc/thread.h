@@ -24,8 +24,8 @@ int gn_threads_plain(void);
 void gn_thread_idle(pthread_cond_t *c);
 void gn_thread_busy(pthread_cond_t *c);
 
-/* For cond.c: starts a held-back thread of the pool that idles on `c`. Returns whether
- * one started. */
+/* For cond.c: starts a held-back thread of the pool that idles on `c`, as soon as there
+ * is memory for it. Returns false when there is none to start. */
 bool gn_thread_start_for(pthread_cond_t *c);
 
 #endif

@@ -35,8 +35,8 @@ local kinds = {
   end,
 }
 
--- Asks once on a connection; false when that has broken. A whole answer must be the right one, and a
--- connection that neither answers nor ends is a fault of the server's own.
+-- Asks once on a connection; false when that has broken. A whole answer must be the right one, and
+-- a connection that neither answers nor ends is a fault of the server's own.
 local function ask(client, token, kind)
   local method, target, headers, body = kinds[kind](token)
   local ok, response = pcall(client.request, client, method, target, headers, body)
