@@ -7,8 +7,6 @@
 #include <lauxlib.h>
 #include <stdio.h>
 
-enum { POOL_THREADS = 32 };
-
 struct script {
     const char *file;
     char *const *args;
@@ -77,8 +75,8 @@ int gn_script_run(const char *file, char *const *args)
     struct script s = {.file = file, .args = args, .status = 1};
     struct gn_sched *sched = gn_sched_new();
     gn_exchanges_init(&s.exchanges);
-    if (sched && (sched->pool = gn_pool_new(POOL_THREADS)) && gn_vm_open(&s.vm) == 0 &&
-        gn_fiber_new(sched, "main", body, &s)) {
+    if (sched && (sched->pool = gn_pool_new(GN_POOL_THREADS)) &&
+        gn_vm_open(&s.vm) == 0 && gn_fiber_new(sched, "main", body, &s)) {
         s.status = 0;
         gn_sched_run(sched);
     }

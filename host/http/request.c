@@ -6,8 +6,6 @@
 
 enum {
     MAX_TRAILERS = 16 * 1024, /* bytes */
-    BODY_SECONDS = 30,        /* for a body, and ... */
-    BODY_RATE = 1024,         /* ... a second more for so many of its bytes */
     REST_MAX = 256 * 1024 /* bytes of an unread body that are read to keep the peer */
 };
 
@@ -96,7 +94,7 @@ static int send_continue(struct gn_request *r)
 
 static int64_t body_deadline(const struct gn_request *r)
 {
-    return r->body_start + (BODY_SECONDS + r->received / BODY_RATE) * GN_SECOND;
+    return gn_wire_deadline(r->body_start, (size_t)r->received);
 }
 
 /* Bytes that have been read from the wire and wait in its input. */

@@ -16,10 +16,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum {
-    POOL_THREADS = 32,
-    ABORT_SECONDS = 2 /* for cancelled requests to clean up in */
-};
+enum { ABORT_SECONDS = 2 }; /* for cancelled requests to clean up in */
 
 struct genet {
     struct genet_options options;
@@ -92,7 +89,7 @@ struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
     g->client_ca = o->client_ca ? strdup(o->client_ca) : NULL;
     g->sched = gn_sched_new();
     if (g->sched)
-        g->sched->pool = gn_pool_new(POOL_THREADS);
+        g->sched->pool = gn_pool_new(GN_POOL_THREADS);
     if (g->stop >= 0 && g->reload >= 0 && g->path && g->listen && g->certificates &&
         g->keys && g->sched && g->sched->pool)
         return g;

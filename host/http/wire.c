@@ -16,8 +16,8 @@ enum {
     BODY_ROOM = 16 * 1024, /* bytes of an input beyond the longest head */
     SPARE_INPUTS = 256,
     HELD_ROOM = 16 * 1024,
-    WRITE_SECONDS = 30, /* for a write, and ... */
-    WRITE_RATE = 1024,  /* ... a second more for so many bytes that the peer takes */
+    PROGRESS_SECONDS = 30, /* for a body or a write, and ... */
+    PROGRESS_RATE = 1024,  /* ... a second more for so many bytes that have moved */
     LINGER_SECONDS = 2,
     LINGER_BYTES = 4 * 1024 * 1024
 };
@@ -104,6 +104,11 @@ static int park_in(struct gn_fiber **place, int64_t deadline)
     return r;
 }
 
+int64_t gn_wire_deadline(int64_t start, size_t moved)
+{
+    return start + (PROGRESS_SECONDS + (int64_t)(moved / PROGRESS_RATE)) * GN_SECOND;
+}
+
 /* ---- the kernel's socket ---- */
 
 ssize_t gn_wire_pull(struct gn_wire *w, char *buf, size_t room)
@@ -142,23 +147,29 @@ static ssize_t get(struct gn_wire *w, char *buf, size_t n)
     return got;
 }
 
+/* Copies what the buffers hold, as far as there is room. Returns the bytes. */
+static size_t gather(char *to, size_t room, const struct iovec *iov, size_t count)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < count && n < room; i++) {
+        size_t len = iov[i].iov_len < room - n ? iov[i].iov_len : room - n;
+        if (len > 0)
+            memcpy(to + n, iov[i].iov_base, len);
+        n += len;
+    }
+    return n;
+}
+
 /* One record at most. What several buffers hold is gathered: a record for each would
  * cost more than the copy. */
 static ssize_t put(struct gn_wire *w, struct iovec *iov, size_t count)
 {
     static _Thread_local char record[16 * 1024];
-    size_t n = 0;
     if (!w->tls)
         return gn_wire_push(w, iov, count);
     if (count == 1)
         return gn_tls_write(w->tls, iov->iov_base, iov->iov_len);
-    for (size_t i = 0; i < count && n < sizeof record; i++) {
-        size_t len = iov[i].iov_len, room = sizeof record - n;
-        len = len < room ? len : room;
-        memcpy(record + n, iov[i].iov_base, len);
-        n += len;
-    }
-    return gn_tls_write(w->tls, record, n);
+    return gn_tls_write(w->tls, record, gather(record, sizeof record, iov, count));
 }
 
 /* Parks until the direction that has said EAGAIN may go on: TLS may have to write in
@@ -221,13 +232,6 @@ static int broken(struct gn_wire *w, int error)
     return error;
 }
 
-/* A peer that takes a byte now and then is as good as gone: the time grows with what it
- * has taken. */
-static int64_t write_deadline(int64_t start, size_t sent)
-{
-    return start + (WRITE_SECONDS + (int64_t)(sent / WRITE_RATE)) * GN_SECOND;
-}
-
 static int send_all(struct gn_wire *w, struct iovec *iov, size_t count)
 {
     int64_t start = w->wires->sched->now;
@@ -246,7 +250,7 @@ static int send_all(struct gn_wire *w, struct iovec *iov, size_t count)
             continue;
         if (n != -EAGAIN)
             return broken(w, -EPIPE);
-        int r = wait_either(w, write_deadline(start, sent));
+        int r = wait_either(w, gn_wire_deadline(start, sent));
         if (r < 0)
             return broken(w, r);
     }
@@ -291,10 +295,7 @@ int gn_wire_hold(struct gn_wire *w, struct iovec *iov, size_t count)
     if (length_of(iov, count) > HELD_ROOM - w->held_len ||
         (!w->held && !(w->held = malloc(HELD_ROOM))))
         return gn_wire_send(w, iov, count);
-    for (size_t i = 0; i < count; i++) {
-        memcpy(w->held + w->held_len, iov[i].iov_base, iov[i].iov_len);
-        w->held_len += iov[i].iov_len;
-    }
+    w->held_len += gather(w->held + w->held_len, HELD_ROOM - w->held_len, iov, count);
     w->worker->before_park = flush_before_park;
     return 0;
 }

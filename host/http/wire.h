@@ -89,6 +89,10 @@ struct gn_wire *gn_wire_open(struct gn_wires *, int fd, const struct sockaddr_st
 /* The wire that the running worker serves; NULL outside one. */
 struct gn_wire *gn_wire_self(void);
 
+/* Until when a transfer that began at `start` must go on, after so many bytes: a peer
+ * that moves a byte now and then is as good as gone, so only bytes buy time. */
+int64_t gn_wire_deadline(int64_t start, size_t moved);
+
 /* ---- in ---- */
 
 /* Takes an empty input. NULL when out of memory. */

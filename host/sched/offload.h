@@ -9,6 +9,8 @@
 
 struct gn_pool;
 
+enum { GN_POOL_THREADS = 32 }; /* what a host's pool has at most */
+
 /* A job lives on the heap, because a cancelled fiber leaves it behind. */
 struct gn_job {
     void (*run)(

@@ -139,12 +139,6 @@ static void give_back(struct gn_vm *vm, struct gn_lua *t)
 
 /* ---- running ---- */
 
-lua_State *gn_vm_running(void)
-{
-    struct gn_fiber *f = gn_fiber_self();
-    return f ? f->slot[GN_SLOT_LUA] : NULL;
-}
-
 /* The collector is marked busy while a finalizer runs: another fiber that allocated
  * meanwhile would never collect. lua_gc() answers -1 exactly then. */
 static bool may_park(struct gn_fiber *f)

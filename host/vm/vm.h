@@ -37,7 +37,4 @@ int gn_vm_call(struct gn_vm *, lua_CFunction fn, void *arg, lua_CFunction failed
 /* Pushes the function `name` of a Lua module, which it requires first. May raise. */
 void gn_vm_push_function(lua_State *, const char *module, const char *name);
 
-/* The running fiber's Lua thread; NULL when it runs none. */
-lua_State *gn_vm_running(void);
-
 #endif

@@ -26,16 +26,6 @@ return app
 
 local limit = 100 * 1024
 
--- The text in chunks of these many bytes.
-local function chunked(text, size)
-  local chunks = {}
-  for first = 1, #text, size do
-    local chunk = text:sub(first, first + size - 1)
-    chunks[#chunks + 1] = ("%x\r\n%s\r\n"):format(#chunk, chunk)
-  end
-  return table.concat(chunks) .. "0\r\n\r\n"
-end
-
 describe("a body", function()
   local server, client
 
@@ -46,7 +36,7 @@ describe("a body", function()
 
   local function send_chunked(target, text, size)
     local head = support.request_bytes("POST", target, {"Transfer-Encoding: chunked"})
-    client:send(head .. chunked(text, size))
+    client:send(head .. support.chunked(text, size))
     return client:response()
   end
 

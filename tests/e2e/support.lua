@@ -239,6 +239,16 @@ end
 
 -- ---------------------------------------------------------------- requests
 
+--- The text as a chunked body, in chunks of these many bytes.
+function support.chunked(text, size)
+  local chunks = {}
+  for first = 1, #text, size do
+    local chunk = text:sub(first, first + size - 1)
+    chunks[#chunks + 1] = ("%x\r\n%s\r\n"):format(#chunk, chunk)
+  end
+  return table.concat(chunks) .. "0\r\n\r\n"
+end
+
 support.request_bytes = client.request_bytes
 
 --- A connection of its own to the server; see tests/e2e/client.lua.

@@ -108,15 +108,6 @@ local function random_text(length)
   return text
 end
 
-local function chunked(text, size)
-  local chunks = {}
-  for first = 1, #text, size do
-    local chunk = text:sub(first, first + size - 1)
-    chunks[#chunks + 1] = ("%x\r\n%s\r\n"):format(#chunk, chunk)
-  end
-  return table.concat(chunks) .. "0\r\n\r\n"
-end
-
 describe("a server that speaks TLS", function()
   local server
   setup(function()
@@ -238,7 +229,7 @@ describe("a server that speaks TLS", function()
     local body = random_text(200000)
     for _, size in ipairs{100, 4096, 16384, 70000, 200000} do
       connection:send(support.request_bytes("POST", "/echo", {"Transfer-Encoding: chunked"})
-        .. chunked(body, size))
+        .. support.chunked(body, size))
       assert.is_true(connection:response().body == body)
     end
   end)
