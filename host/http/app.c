@@ -51,7 +51,7 @@ int gn_app_open(struct gn_app *a, const char *path)
     gn_exchanges_init(&a->exchanges);
     int r = gn_vm_open(&a->vm);
     if (r == 0)
-        r = gn_vm_call(&a->vm, load, &l, load_failed);
+        r = gn_vm_load(&a->vm, load, &l, load_failed);
     if (r == -ENOMEM)
         snprintf(a->error, sizeof a->error, "out of memory");
     if (r < 0)
@@ -59,8 +59,17 @@ int gn_app_open(struct gn_app *a, const char *path)
     return r < 0 ? -1 : 0;
 }
 
+unsigned gn_app_drain(struct gn_app *a, int64_t deadline)
+{
+    gn_vm_wait(&a->vm, false, deadline);
+    gn_vm_cancel(&a->vm);
+    return gn_vm_wait(&a->vm, true, gn_after(GN_ABORT_SECONDS * GN_SECOND));
+}
+
 void gn_app_close(struct gn_app *a)
 {
+    if (a->vm.L && gn_app_drain(a, gn_now()) > 0)
+        return; /* a state that is in use is better leaked than closed */
     gn_vm_close(&a->vm);
     gn_exchanges_term(&a->exchanges);
 }
@@ -131,7 +140,7 @@ static int dispatch_failed(lua_State *L)
     lua_pushinteger(L, c->exchange);
     lua_pushvalue(L, 2);
     lua_call(L, 3, 4);
-    if (lua_toboolean(L, -1))
+    if (lua_toboolean(L, -1) && gn_fiber_cause(gn_fiber_self()) != -ECANCELED)
         log_error(L, c->request);
     lua_pop(L, 1);
     if (c->request->progress == GN_UNANSWERED)
@@ -139,14 +148,22 @@ static int dispatch_failed(lua_State *L)
     return 0;
 }
 
+/* Nobody waits for the answer any more. */
+static void on_gone(struct gn_wire *w)
+{
+    gn_vm_interrupt(w->worker, -ECANCELED);
+}
+
 void gn_app_handle(struct gn_app *a, struct gn_request *r)
 {
+    r->wire->on_gone = on_gone;
     struct call c = {
         .app = a, .request = r, .exchange = gn_exchange_begin(&a->exchanges, r)};
     int failed =
         c.exchange < 0 ? -ENOMEM : gn_vm_call(&a->vm, dispatch, &c, dispatch_failed);
     if (c.exchange > 0)
         gn_exchange_end(&a->exchanges, c.exchange);
+    r->wire->on_gone = NULL;
     if (r->progress == GN_UNANSWERED)
         gn_respond_error(r, failed == -ENOMEM ? 503 : 500, NULL);
     if (r->progress == GN_STREAMING)

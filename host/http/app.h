@@ -5,6 +5,8 @@
 #include "../vm/vm.h"
 #include "exchange.h"
 
+enum { GN_ABORT_SECONDS = 2 }; /* in which what has been cancelled must clean up */
+
 struct gn_app {
     struct gn_vm vm;
     struct gn_exchanges exchanges;
@@ -16,6 +18,11 @@ struct gn_app {
  * Returns 0, or -1 with the reason, which names file and line, in a->error. */
 int gn_app_open(struct gn_app *, const char *path);
 
+/* Lets the tasks of the app go on until the deadline, then cancels them, its timers and
+ * what it runs in the background. Returns how many of them do not end. May wait. */
+unsigned gn_app_drain(struct gn_app *, int64_t deadline);
+
+/* Closes its state, after cancelling what still runs on it. May wait. */
 void gn_app_close(struct gn_app *);
 
 /* Answers a request, whatever the script does: an error becomes a traceback in the log

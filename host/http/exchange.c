@@ -97,8 +97,10 @@ static int fail(lua_State *L, int error)
     static const struct {
         int error;
         const char *text;
-    } texts[] = {
-        {-EFBIG, "too large"}, {-ETIMEDOUT, "timeout"}, {-ECANCELED, "cancelled"}};
+    } texts[] = {{-EFBIG, "too large"},
+                 {-ETIMEDOUT, "timeout"},
+                 {-ETIME, "timeout"},
+                 {-ECANCELED, "cancelled"}};
     const char *text = "closed";
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (texts[i].error == error)
@@ -221,6 +223,13 @@ static int x_limit(lua_State *L)
     return 0;
 }
 
+/* exchange.detach(x): the request goes on when its client has gone */
+static int x_detach(lua_State *L)
+{
+    check(L)->wire->on_gone = NULL;
+    return 0;
+}
+
 /* exchange.read(x, n) -> 1 to n bytes | nil at the end | nil, error. Waits. */
 static int x_read(lua_State *L)
 {
@@ -315,6 +324,7 @@ static const luaL_Reg functions[] = {
     {"scheme", x_scheme},
     {"tls", x_tls},
     {"id", x_id},
+    {"detach", x_detach},
     {"limit", x_limit},
     {"read", x_read},
     {"body", x_body},

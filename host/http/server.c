@@ -16,8 +16,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { ABORT_SECONDS = 2 }; /* for cancelled requests to clean up in */
-
 struct genet {
     struct genet_options options;
     char *path;
@@ -264,25 +262,38 @@ static int start(struct genet *g)
     return -1;
 }
 
-/* Lets requests in flight finish; what has not by the deadline is cancelled. */
-static void drain(struct genet *g)
+/* Those that neither end nor let themselves be cancelled hold nobody up any longer. */
+static void give_up(size_t left, const char *what)
 {
-    gn_acceptor_stop(&g->acceptor);
-    size_t open = g->wires.count;
-    if (open > 0)
-        gn_log(GN_DEBUG, "draining %zu connections", open);
-    size_t left =
-        gn_wires_drain(&g->wires, gn_after((int64_t)(g->options.drain * GN_SECOND)));
+    gn_log(GN_ERROR, "%zu %s cannot be cancelled", left, what);
+    _exit(1);
+}
+
+static void drain_requests(struct genet *g, int64_t deadline)
+{
+    size_t left = gn_wires_drain(&g->wires, deadline);
     if (left == 0)
         return;
     gn_log(GN_WARN, "%zu requests did not end in %g s: cancelled", left,
            g->options.drain);
     gn_wires_abort(&g->wires);
-    left = gn_wires_drain(&g->wires, gn_after(ABORT_SECONDS * GN_SECOND));
-    if (left > 0) {
-        gn_log(GN_ERROR, "%zu requests cannot be cancelled", left);
-        _exit(1);
-    }
+    left = gn_wires_drain(&g->wires, gn_after(GN_ABORT_SECONDS * GN_SECOND));
+    if (left > 0)
+        give_up(left, "requests");
+}
+
+/* Lets requests in flight finish, and the tasks they have started; what has not by the
+ * deadline is cancelled. */
+static void drain(struct genet *g)
+{
+    int64_t deadline = gn_after((int64_t)(g->options.drain * GN_SECOND));
+    gn_acceptor_stop(&g->acceptor);
+    if (g->wires.count > 0)
+        gn_log(GN_DEBUG, "draining %zu connections", g->wires.count);
+    drain_requests(g, deadline);
+    unsigned left = gn_app_drain(&g->app, deadline);
+    if (left > 0)
+        give_up(left, "tasks");
 }
 
 static void serve(void *arg)

@@ -80,11 +80,29 @@ static void wake(struct gn_fiber **waiting)
         gn_wake(f);
 }
 
+/* Whether the peer has closed its side, everything that it had sent has been read, and
+ * nobody is about to find out by himself: it may still wait for an answer, but more
+ * likely it has gone. Of TLS nobody knows what the bytes of its last record say. */
+static bool has_left(const struct gn_wire *w)
+{
+    char byte;
+    if (w->reader || w->writer || (w->in && w->in->off < w->in->len))
+        return false;
+    return w->tls || recv(w->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+static void on_hang_up(struct gn_wire *w, uint32_t events)
+{
+    w->hung_up = true;
+    if (w->on_gone && (events & (EPOLLHUP | EPOLLERR) || has_left(w)))
+        w->on_gone(w);
+}
+
 static void on_events(struct gn_watch *watch, uint32_t events)
 {
     struct gn_wire *w = gn_container_of(watch, struct gn_wire, watch);
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-        w->hung_up = true;
+        on_hang_up(w, events);
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
         w->readable = true;
         wake(&w->reader);

@@ -68,9 +68,11 @@ struct gn_wire {
     enum gn_wire_state state;
     bool readable, writable; /* by epoll; false means that a call would say EAGAIN */
     bool hung_up;            /* the peer ends: a short read proves nothing any more */
-    bool ended;              /* civetweb shall see the end of the stream */
-    bool broken;             /* the peer cannot be reached any more */
-    bool lingers;            /* the peer may still send what nobody will read */
+    void (*on_gone)(struct gn_wire *); /* called on the loop's own stack when the peer
+                                          has gone; NULL: nobody wants to know */
+    bool ended;                        /* civetweb shall see the end of the stream */
+    bool broken;                       /* the peer cannot be reached any more */
+    bool lingers; /* the peer may still send what nobody will read */
     struct sockaddr_storage peer;
 };
 

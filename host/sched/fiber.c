@@ -147,9 +147,8 @@ static int park(struct gn_fiber *f, int64_t deadline)
 int gn_park(int64_t deadline)
 {
     struct gn_fiber *f = gn_fiber_self();
-    if (f->cancelled)
-        return f->cancelled;
-    return park(f, deadline);
+    int cause = gn_fiber_cause(f);
+    return cause ? cause : park(f, deadline);
 }
 
 int gn_park_shielded(int64_t deadline)
@@ -193,11 +192,78 @@ int gn_sleep_until(int64_t deadline)
     return r == -ETIMEDOUT ? 0 : r;
 }
 
+/* ---- interruption ---- */
+
+int gn_fiber_cause(const struct gn_fiber *f)
+{
+    for (const struct gn_scope *s = f->scope; s; s = s->outer) {
+        if (s->cause)
+            return s->cause;
+        if (s->shield)
+            return 0;
+    }
+    return f->cancelled;
+}
+
+/* Ends the present wait if what has happened reaches it. */
+static void interrupt(struct gn_fiber *f)
+{
+    int cause = gn_fiber_cause(f);
+    if (cause && !f->shielded)
+        wake_with(f, cause);
+}
+
 void gn_cancel(struct gn_fiber *f, int cause)
 {
     if (f->cancelled)
         return;
     f->cancelled = cause;
-    if (!f->shielded)
-        wake_with(f, cause);
+    interrupt(f);
+}
+
+void gn_scope_cancel(struct gn_scope *s, int cause)
+{
+    if (s->cause)
+        return;
+    s->cause = cause;
+    if (s->fiber)
+        interrupt(s->fiber);
+}
+
+static void on_expiry(struct gn_timer *t)
+{
+    gn_scope_cancel(gn_container_of(t, struct gn_scope, timer), -ETIME);
+}
+
+void gn_scope_enter(struct gn_scope *s, struct gn_fiber *f)
+{
+    s->fiber = f;
+    s->outer = f->scope;
+    f->scope = s;
+}
+
+int gn_scope_expire(struct gn_scope *s, int64_t deadline)
+{
+    s->timer.fn = on_expiry;
+    return gn_timer_add(&s->fiber->sched->timers, &s->timer, deadline);
+}
+
+static bool is_inside(const struct gn_scope *s, const struct gn_fiber *f)
+{
+    const struct gn_scope *i = f->scope;
+    while (i && i != s)
+        i = i->outer;
+    return i == s;
+}
+
+void gn_scope_leave(struct gn_scope *s)
+{
+    struct gn_fiber *f = s->fiber;
+    if (!f || !is_inside(s, f))
+        return;
+    for (struct gn_scope *i = f->scope, *end = s->outer; i != end; i = i->outer) {
+        gn_timer_del(&f->sched->timers, &i->timer);
+        i->fiber = NULL;
+    }
+    f->scope = s->outer;
 }

@@ -17,6 +17,17 @@ struct gn_sched;
 /* What layers above hang on a fiber; this layer only keeps the pointers. */
 enum gn_slot { GN_SLOT_LUA, GN_SLOT_WIRE, GN_SLOT_THREAD, GN_SLOTS };
 
+/* A stretch of a fiber's work that can be interrupted as a whole: a task, a request, a
+ * call with a deadline. The scopes of a fiber nest. Each belongs to whoever embeds it,
+ * who zeroes it first. */
+struct gn_scope {
+    struct gn_scope *outer;
+    struct gn_fiber *fiber; /* whose work it is; NULL outside enter and leave */
+    struct gn_timer timer;  /* armed while it has a deadline */
+    int cause;   /* negative errno that every wait inside returns; 0: not interrupted */
+    bool shield; /* what interrupts an outer scope waits until this one has ended */
+};
+
 struct gn_fiber {
     struct gn_sched *sched;
     struct gn_context context;
@@ -26,13 +37,13 @@ struct gn_fiber {
     void (*fn)(void *);
     void *arg;
     void *slot[GN_SLOTS];
-    void *depth;   /* how far down its stack it was when it parked */
-    size_t spent;  /* see gn_spend(); since the last wait */
-    int result;    /* what the running wait returns */
-    int cancelled; /* negative errno every wait returns from now on; 0 while not
-                      cancelled */
-    bool parked;   /* waiting, and nobody has woken it */
-    bool shielded; /* the running wait is not a cancellation point */
+    void *depth;            /* how far down its stack it was when it parked */
+    size_t spent;           /* see gn_spend(); since the last wait */
+    int result;             /* what the running wait returns */
+    int cancelled;          /* as the cause of a scope around all the others */
+    struct gn_scope *scope; /* innermost; NULL outside any */
+    bool parked;            /* waiting, and nobody has woken it */
+    bool shielded;          /* the running wait is not a cancellation point */
     void (*before_park)(struct gn_fiber *); /* called before it waits; NULL: nothing */
     bool (*may_park)(struct gn_fiber *);    /* NULL: always; see gn_may_park() */
     void *sanitizer; /* AddressSanitizer's fake stack, saved across a switch */
@@ -57,9 +68,9 @@ void gn_fiber_rename(struct gn_fiber *, const char *name);
 bool gn_may_park(void);
 
 /* Parks the running fiber. May wait.
- * Returns 0 when woken by gn_wake(), -ETIMEDOUT at the deadline, -ECANCELED (or the
- * errno given to gn_cancel()) when the fiber is or becomes cancelled, -ENOMEM when the
- * deadline cannot be kept. */
+ * Returns 0 when woken by gn_wake(), -ETIMEDOUT at the deadline, the cause when the
+ * fiber or a scope it is in is or becomes interrupted, -ENOMEM when the deadline cannot
+ * be kept. */
 int gn_park(int64_t deadline);
 
 /* gn_park() that is not a cancellation point: for locks, whose callers cannot fail. */
@@ -84,6 +95,24 @@ int gn_sleep_until(int64_t deadline);
  * -ECANCELED. The first cause stays. The fiber itself unwinds by its ordinary error
  * paths. */
 void gn_cancel(struct gn_fiber *, int cause);
+
+/* What a wait of this fiber would return at once: the cause of the innermost
+ * interrupted scope that no shield hides, or 0. */
+int gn_fiber_cause(const struct gn_fiber *);
+
+/* Begins a scope of a fiber: of the running one, or of one that has not run yet. A
+ * cause that it already has counts. */
+void gn_scope_enter(struct gn_scope *, struct gn_fiber *);
+
+/* Interrupts the scope with -ETIME at a deadline. Returns 0 or -ENOMEM. */
+int gn_scope_expire(struct gn_scope *, int64_t deadline);
+
+/* As gn_cancel(), for what happens inside the scope only. */
+void gn_scope_cancel(struct gn_scope *, int cause);
+
+/* Ends the scope, and those inside it that were left open. Does nothing to one that has
+ * not begun or has ended. */
+void gn_scope_leave(struct gn_scope *);
 
 /* Gives the pages of a parked fiber's stack that it does not use at present back to the
  * kernel: for one that has waited for long. Costs a system call, and faults when it

@@ -149,11 +149,12 @@ int gn_offload(struct gn_job *job)
     job->message.fn = on_done;
     job->done = false;
     gn_list_init(&job->link);
-    if (self->cancelled) {
+    int r = gn_fiber_cause(self);
+    if (r < 0) {
         job->drop(job);
-        return self->cancelled;
+        return r;
     }
-    int r = enqueue(p, job);
+    r = enqueue(p, job);
     if (r == -ENOMEM)
         return r;
     while (r == 0 && !job->done)

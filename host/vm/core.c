@@ -3,14 +3,13 @@
 #include "../log.h"
 #include "../sched/sched.h"
 #include "genet.h"
+#include "vm.h"
 
 #include <lauxlib.h>
 #include <math.h>
-#include <string.h>
 #include <unistd.h>
 
-/* Deadline for a number of seconds given at `arg`. */
-static int64_t check_deadline(lua_State *L, int arg)
+int64_t gn_check_deadline(lua_State *L, int arg)
 {
     lua_Number seconds = luaL_checknumber(L, arg);
     luaL_argcheck(L, seconds >= 0, arg, "seconds must not be negative"); /* nor a NaN */
@@ -27,25 +26,27 @@ static void block_until(int64_t deadline)
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
 }
 
-/* core.sleep(seconds): waits. Raises when the fiber is cancelled. */
+/* core.sleep(seconds): waits. Raises "cancelled" or "timeout" when it is interrupted.
+ */
 static int core_sleep(lua_State *L)
 {
-    int64_t deadline = check_deadline(L, 1);
+    int64_t deadline = gn_check_deadline(L, 1);
     if (!gn_may_park()) {
         block_until(deadline);
         return 0;
     }
     int r = gn_sleep_until(deadline);
-    return r < 0 ? luaL_error(L, "%s", strerror(-r)) : 0;
+    return r < 0 ? gn_vm_raise(L, r) : 0;
 }
 
-/* core.yield(): lets every ready fiber run once. Waits. */
+/* core.yield(): lets every ready fiber run once. Waits, and raises as core.sleep(). */
 static int core_yield(lua_State *L)
 {
-    (void)L;
-    if (gn_may_park())
-        gn_yield();
-    return 0;
+    if (!gn_may_park())
+        return 0;
+    gn_yield();
+    int cause = gn_fiber_cause(gn_fiber_self());
+    return cause ? gn_vm_raise(L, cause) : 0;
 }
 
 /* core.log(level, text) */

@@ -3,6 +3,10 @@
 #define GN_CORE_H
 
 #include <lua.h>
+#include <stdint.h>
+
+/* The deadline for the number of seconds given as an argument. */
+int64_t gn_check_deadline(lua_State *, int arg);
 
 int luaopen_genet_core(lua_State *L);
 

@@ -1,8 +1,8 @@
 #include "vm.h"
 
 #include "../log.h"
-#include "../sched/sched.h"
 #include "core.h"
+#include "tasks.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -11,12 +11,6 @@
 #include <string.h>
 
 enum { IDLE_MOST = 256 };
-
-struct gn_lua {
-    lua_State *L;
-    int anchor; /* in the registry */
-    struct gn_lua *next;
-};
 
 /* ---- life ---- */
 
@@ -39,6 +33,8 @@ static int set_up(lua_State *L)
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     lua_pushcfunction(L, luaopen_genet_core);
     lua_setfield(L, -2, "genet.core");
+    lua_pushcfunction(L, luaopen_genet_tasks);
+    lua_setfield(L, -2, "genet.tasks");
     add_framework(L);
     return 0;
 }
@@ -73,9 +69,11 @@ static lua_State *new_state(void)
 
 int gn_vm_open(struct gn_vm *vm)
 {
-    *vm = (struct gn_vm){.L = new_state()};
+    *vm = (struct gn_vm){.L = new_state(), .on_end = LUA_NOREF};
+    gn_list_init(&vm->calls);
     if (!vm->L)
         return -ENOMEM;
+    *(struct gn_vm **)lua_getextraspace(vm->L) = vm; /* every Lua thread has a copy */
     lua_pushcfunction(vm->L, set_up);
     if (lua_pcall(vm->L, 0, 0, 0) == LUA_OK)
         return 0;
@@ -87,9 +85,9 @@ void gn_vm_close(struct gn_vm *vm)
 {
     if (vm->L)
         lua_close(vm->L);
-    for (struct gn_lua *t = vm->idle, *next; t; t = next) {
-        next = t->next;
-        free(t);
+    for (struct gn_call *c = vm->idle, *next; c; c = next) {
+        next = c->next;
+        free(c);
     }
     *vm = (struct gn_vm){0};
 }
@@ -98,42 +96,45 @@ void gn_vm_close(struct gn_vm *vm)
 
 static int make_thread(lua_State *L)
 {
-    struct gn_lua *t = lua_touserdata(L, 1);
-    t->L = lua_newthread(L);
-    t->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
+    struct gn_call *c = lua_touserdata(L, 1);
+    c->L = lua_newthread(L);
+    c->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
 }
 
-static struct gn_lua *borrow(struct gn_vm *vm)
+static struct gn_call *borrow(struct gn_vm *vm)
 {
-    struct gn_lua *t = vm->idle;
-    if (t) {
-        vm->idle = t->next;
+    struct gn_call *c = vm->idle;
+    if (c) {
+        vm->idle = c->next;
         vm->idle_count--;
-        return t;
+        return c;
     }
-    t = calloc(1, sizeof *t);
-    if (!t)
+    c = calloc(1, sizeof *c);
+    if (!c)
         return NULL;
+    c->vm = vm;
+    c->current = LUA_NOREF;
     lua_pushcfunction(vm->L, make_thread);
-    lua_pushlightuserdata(vm->L, t);
+    lua_pushlightuserdata(vm->L, c);
     if (lua_pcall(vm->L, 1, 0, 0) == LUA_OK)
-        return t;
+        return c;
     lua_pop(vm->L, 1);
-    free(t);
+    free(c);
     return NULL;
 }
 
-static void give_back(struct gn_vm *vm, struct gn_lua *t)
+static void give_back(struct gn_call *c)
 {
-    lua_settop(t->L, 0);
+    struct gn_vm *vm = c->vm;
+    lua_settop(c->L, 0);
     if (vm->idle_count < IDLE_MOST) {
-        t->next = vm->idle;
-        vm->idle = t;
+        c->next = vm->idle;
+        vm->idle = c;
         vm->idle_count++;
     } else {
-        luaL_unref(vm->L, LUA_REGISTRYINDEX, t->anchor);
-        free(t);
+        luaL_unref(vm->L, LUA_REGISTRYINDEX, c->anchor);
+        free(c);
     }
 }
 
@@ -143,8 +144,8 @@ static void give_back(struct gn_vm *vm, struct gn_lua *t)
  * meanwhile would never collect. lua_gc() answers -1 exactly then. */
 static bool may_park(struct gn_fiber *f)
 {
-    lua_State *L = f->slot[GN_SLOT_LUA];
-    return !L || lua_gc(L, LUA_GCCOUNT) >= 0;
+    struct gn_call *c = f->slot[GN_SLOT_LUA];
+    return !c || lua_gc(c->L, LUA_GCCOUNT) >= 0;
 }
 
 /* Resumes until the function on the stack of `L` has ended. A yield lets the other
@@ -174,46 +175,236 @@ static int make_traceback(lua_State *L)
     return 0;
 }
 
-/* Takes the traceback of what lies dead on `L`, closes its variables (they may wait),
- * and calls failed(arg, error, traceback) on the revived thread. */
-static void report(struct gn_vm *vm, lua_State *L, void *arg, lua_CFunction failed)
+static void log_nested(lua_State *L)
 {
+    const char *why = lua_tostring(L, -1);
+    gn_log(GN_ERROR, "error while an error was handled: %s",
+           why ? why : "(no message)");
+    lua_resetthread(L);
+    lua_settop(L, 0);
+}
+
+/* An error that was caught and raised again brings its own traceback. */
+static void recall_traceback(struct gn_call *c)
+{
+    lua_State *L = c->L;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, c);
+    lua_rawgeti(L, -1, 1);
+    bool same = lua_rawequal(L, -1, 1);
+    lua_rawgeti(L, -2, 2);
+    if (same)
+        lua_replace(L, 2);
+    lua_settop(L, 2);
+}
+
+/* Takes the traceback of what lies dead on `L` and closes its variables (they may
+ * wait). Leaves the error and the traceback on the revived thread. */
+static void bury(struct gn_call *c)
+{
+    struct gn_vm *vm = c->vm;
+    lua_State *L = c->L;
     struct dead dead = {.L = L, .traceback = LUA_REFNIL};
     lua_pushcfunction(vm->L, make_traceback);
     lua_pushlightuserdata(vm->L, &dead);
     if (lua_pcall(vm->L, 1, 0, 0) != LUA_OK)
         lua_pop(vm->L, 1);
     lua_resetthread(L); /* leaves the error alone on the stack */
+    lua_rawgeti(L, LUA_REGISTRYINDEX, dead.traceback);
+    luaL_unref(L, LUA_REGISTRYINDEX, dead.traceback);
+    if (c->keeps)
+        recall_traceback(c);
+}
+
+/* Calls failed(arg, error, traceback) with what bury() has left. */
+static void report(lua_State *L, void *arg, lua_CFunction failed)
+{
     lua_pushcfunction(L, failed);
     lua_pushlightuserdata(L, arg);
     lua_rotate(L, 1, 2);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, dead.traceback);
-    luaL_unref(L, LUA_REGISTRYINDEX, dead.traceback);
-    if (resume(L, 3) == LUA_OK)
+    if (resume(L, 3) != LUA_OK)
+        log_nested(L);
+}
+
+static void enrol(struct gn_call *c, enum gn_call_kind kind)
+{
+    c->kind = kind;
+    gn_list_append(&c->vm->calls, &c->link);
+    c->vm->count[kind]++;
+}
+
+static void begin(struct gn_call *c)
+{
+    struct gn_fiber *f = c->fiber;
+    c->outer = f->slot[GN_SLOT_LUA];
+    f->slot[GN_SLOT_LUA] = c;
+    f->may_park = may_park;
+    gn_scope_enter(&c->scope, f);
+}
+
+/* Tells the framework that a call which had a `current` has ended:
+ * on_end(current, failed, cancelled, error, traceback), the latter two when they are on
+ * the stack. */
+static void tell(struct gn_call *c, bool failed)
+{
+    lua_State *L = c->L;
+    int above = lua_gettop(L);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, c->vm->on_end);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, c->current);
+    lua_pushboolean(L, failed);
+    lua_pushboolean(L, c->scope.cause != 0);
+    lua_rotate(L, 1, 4);
+    luaL_unref(L, LUA_REGISTRYINDEX, c->current);
+    c->current = LUA_NOREF;
+    if (resume(L, 3 + above) != LUA_OK)
+        log_nested(L);
+}
+
+static void drop_kept(struct gn_call *c)
+{
+    if (!c->keeps)
         return;
-    const char *why = lua_tostring(L, -1);
-    gn_log(GN_ERROR, "error while an error was handled: %s",
-           why ? why : "(no message)");
-    lua_resetthread(L);
+    c->keeps = false;
+    lua_pushnil(c->L);
+    lua_rawsetp(c->L, LUA_REGISTRYINDEX, c);
+}
+
+static void end(struct gn_call *c, bool failed)
+{
+    struct gn_vm *vm = c->vm;
+    gn_scope_leave(&c->scope);
+    gn_tasks_forget(c);
+    if (c->current != LUA_NOREF && vm->on_end != LUA_NOREF)
+        tell(c, failed);
+    drop_kept(c);
+    c->scope.cause = 0;
+    c->fiber->slot[GN_SLOT_LUA] = c->outer;
+    gn_list_del(&c->link);
+    vm->count[c->kind]--;
+    if (vm->waiter)
+        gn_wake(vm->waiter);
+    give_back(c);
+}
+
+static int call(struct gn_vm *vm, lua_CFunction fn, void *arg, lua_CFunction failed,
+                bool loads)
+{
+    struct gn_call *c = borrow(vm);
+    if (!c)
+        return -ENOMEM;
+    c->fiber = gn_fiber_self();
+    c->loads = loads;
+    enrol(c, GN_CALL_HOST);
+    begin(c);
+    lua_pushcfunction(c->L, fn);
+    lua_pushlightuserdata(c->L, arg);
+    int r = resume(c->L, 1) == LUA_OK ? 0 : -1;
+    if (r < 0) {
+        bury(c);
+        report(c->L, arg, failed);
+    }
+    lua_settop(c->L, 0);
+    end(c, r < 0);
+    return r;
 }
 
 int gn_vm_call(struct gn_vm *vm, lua_CFunction fn, void *arg, lua_CFunction failed)
 {
+    return call(vm, fn, arg, failed, false);
+}
+
+int gn_vm_load(struct gn_vm *vm, lua_CFunction fn, void *arg, lua_CFunction failed)
+{
+    return call(vm, fn, arg, failed, true);
+}
+
+/* ---- calls on fibers of their own ---- */
+
+/* One that was cancelled before it began does not begin. */
+static void run_spawned(void *arg)
+{
+    struct gn_call *c = arg;
+    begin(c);
+    bool failed = c->scope.cause != 0;
+    if (failed)
+        lua_settop(c->L, 0);
+    else if (resume(c->L, c->args) == LUA_OK)
+        lua_settop(c->L, 0);
+    else {
+        failed = true;
+        bury(c);
+    }
+    end(c, failed);
+}
+
+struct gn_vm *gn_vm_of(lua_State *L)
+{
+    return *(struct gn_vm **)lua_getextraspace(L);
+}
+
+struct gn_call *gn_vm_spawn(lua_State *L, int args, enum gn_call_kind kind)
+{
+    struct gn_call *c = borrow(gn_vm_of(L));
+    if (!c)
+        return NULL;
+    c->loads = false;
+    c->args = args;
+    c->fiber = NULL;
+    if (lua_checkstack(c->L, args + 1))
+        c->fiber = gn_fiber_new(gn_sched_self(), "task", run_spawned, c);
+    if (!c->fiber) {
+        give_back(c);
+        return NULL;
+    }
+    lua_xmove(L, c->L, args + 1);
+    enrol(c, kind);
+    return c;
+}
+
+struct gn_call *gn_call_self(void)
+{
     struct gn_fiber *f = gn_fiber_self();
-    struct gn_lua *t = borrow(vm);
-    if (!t)
-        return -ENOMEM;
-    lua_State *outer = f->slot[GN_SLOT_LUA];
-    f->slot[GN_SLOT_LUA] = t->L;
-    f->may_park = may_park;
-    lua_pushcfunction(t->L, fn);
-    lua_pushlightuserdata(t->L, arg);
-    int r = resume(t->L, 1) == LUA_OK ? 0 : -1;
-    if (r < 0)
-        report(vm, t->L, arg, failed);
-    f->slot[GN_SLOT_LUA] = outer;
-    give_back(vm, t);
-    return r;
+    return f ? f->slot[GN_SLOT_LUA] : NULL;
+}
+
+void gn_vm_interrupt(struct gn_fiber *f, int cause)
+{
+    struct gn_call *c = f->slot[GN_SLOT_LUA];
+    while (c && c->outer)
+        c = c->outer;
+    if (c)
+        gn_scope_cancel(&c->scope, cause);
+}
+
+static unsigned left(const struct gn_vm *vm, bool all)
+{
+    return vm->count[GN_CALL_TASK] + (all ? vm->count[GN_CALL_BACKGROUND] : 0);
+}
+
+unsigned gn_vm_wait(struct gn_vm *vm, bool all, int64_t deadline)
+{
+    vm->waiter = gn_fiber_self();
+    for (int r = 0; r == 0 && left(vm, all) > 0;)
+        r = gn_park(deadline);
+    vm->waiter = NULL;
+    return left(vm, all);
+}
+
+void gn_vm_cancel(struct gn_vm *vm)
+{
+    for (struct gn_list *l = vm->calls.next; l != &vm->calls; l = l->next) {
+        struct gn_call *c = gn_container_of(l, struct gn_call, link);
+        if (c->kind != GN_CALL_HOST)
+            gn_scope_cancel(&c->scope, -ECANCELED);
+    }
+}
+
+int gn_vm_raise(lua_State *L, int error)
+{
+    const char *text = error == -ECANCELED ? "cancelled"
+                       : error == -ETIME   ? "timeout"
+                                           : strerror(-error);
+    lua_pushstring(L, text);
+    return lua_error(L);
 }
 
 void gn_vm_push_function(lua_State *L, const char *module, const char *name)

@@ -7,16 +7,49 @@
 #ifndef GN_VM_H
 #define GN_VM_H
 
-#include <lua.h>
-#include <stdbool.h>
-#include <stddef.h>
+#include "../sched/sched.h"
 
-struct gn_lua; /* one Lua thread, reused by one call after another */
+#include <lua.h>
+
+/* What a call is for, which says how long it may go on when its state is to be closed.
+ */
+enum gn_call_kind {
+    GN_CALL_HOST, /* of the host's own: loading, requests; whoever made it waits */
+    GN_CALL_TASK, /* started by another call; ends by itself */
+    GN_CALL_BACKGROUND, /* a timer, or a task started while scripts load: serves them */
+    GN_CALL_KINDS
+};
 
 struct gn_vm {
-    lua_State *L;        /* the main Lua thread */
-    struct gn_lua *idle; /* Lua threads to reuse, warmest first */
+    lua_State *L;         /* the main Lua thread */
+    struct gn_call *idle; /* with Lua threads to reuse, warmest first */
     unsigned idle_count;
+    struct gn_list calls;          /* that run */
+    unsigned count[GN_CALL_KINDS]; /* of them */
+    struct gn_fiber *waiter;       /* in gn_vm_wait(), or NULL */
+    int on_end; /* in the registry: what to tell of ended calls that had a `current` */
+};
+
+/* A call into Lua that runs, or the Lua thread of one that did. */
+struct gn_call {
+    lua_State *L; /* its Lua thread; anchored in the registry */
+    int anchor;
+    struct gn_vm *vm;
+    union {
+        struct gn_list link;  /* in vm->calls */
+        struct gn_call *next; /* in vm->idle */
+    };
+    enum gn_call_kind kind;
+    bool keeps; /* an error and its traceback, {error, traceback} in the registry by the
+                   address of the call */
+    bool loads; /* scripts: tasks it starts are GN_CALL_BACKGROUND */
+    struct gn_fiber *fiber; /* it runs on */
+    struct gn_call
+        *outer; /* whose C function made this call on the same fiber, or NULL */
+    struct gn_scope scope;    /* interrupting it cancels the call */
+    struct gn_handle *handle; /* what Lua knows it by, see tasks.c; or NULL */
+    int current; /* in the registry: what `core.current` gives in it; LUA_NOREF */
+    int args;    /* of one that has not begun: how many stand on its stack */
 };
 
 /* Makes a state with the standard libraries, `genet.core`, and the framework on
@@ -34,7 +67,36 @@ void gn_vm_close(struct gn_vm *);
  * itself is logged. */
 int gn_vm_call(struct gn_vm *, lua_CFunction fn, void *arg, lua_CFunction failed);
 
+/* gn_vm_call() of what loads scripts. */
+int gn_vm_load(struct gn_vm *, lua_CFunction fn, void *arg, lua_CFunction failed);
+
+/* Starts a call on a fiber of its own: pops `args` arguments and the function below
+ * them from `L`. It first runs when the caller waits. Returns it, borrowed until it
+ * ends; NULL when out of memory, with the stack as it was. */
+struct gn_call *gn_vm_spawn(lua_State *L, int args, enum gn_call_kind);
+
+/* The state that a Lua thread belongs to. */
+struct gn_vm *gn_vm_of(lua_State *);
+
+/* The innermost call that runs on this fiber; NULL outside Lua. */
+struct gn_call *gn_call_self(void);
+
+/* Interrupts what runs on a fiber, see gn_scope_cancel(); does nothing where no Lua
+ * runs. */
+void gn_vm_interrupt(struct gn_fiber *, int cause);
+
+/* Waits until no task runs any more, and no background call either when `all`; or until
+ * the deadline. Returns how many are left. May wait. */
+unsigned gn_vm_wait(struct gn_vm *, bool all, int64_t deadline);
+
+/* Cancels every task and background call. */
+void gn_vm_cancel(struct gn_vm *);
+
 /* Pushes the function `name` of a Lua module, which it requires first. May raise. */
 void gn_vm_push_function(lua_State *, const char *module, const char *name);
+
+/* Raises what a wait that returned `error` means to Lua: "cancelled", "timeout", or the
+ * errno's text. */
+int gn_vm_raise(lua_State *, int error);
 
 #endif

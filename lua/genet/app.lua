@@ -1,6 +1,7 @@
 --- Apps: the routes of a script, and the way from a request to its answer.
 -- @module genet.app
 
+local check = require "genet.check"
 local Request = require "genet.request"
 local exchange = require "genet.exchange"
 local response = require "genet.response"
@@ -50,12 +51,7 @@ local function caller_place()
   return info and info.source:gsub("^@", "") .. ":" .. info.currentline or "?"
 end
 
-local function is_callable(value)
-  local meta = getmetatable(value)
-  return type(value) == "function" or type(meta) == "table" and meta.__call ~= nil
-end
-
-local OPTIONS = {methods = "table", name = "string", max_body = "number"}
+local OPTIONS = {methods = "table", name = "string", max_body = "number", detach = "boolean"}
 
 local function check_options(options)
   if type(options) ~= "table" then
@@ -91,7 +87,7 @@ local function new_route(place, verb, rule, options, handler)
   if handler == nil then options, handler = {}, options end
   check_options(options)
   if verb and options.methods then error("option 'methods' belongs to app:route", 0) end
-  if not is_callable(handler) then
+  if not check.is_callable(handler) then
     error(("a function was expected as the handler, not a %s"):format(type(handler)), 0)
   end
   return {
@@ -99,6 +95,7 @@ local function new_route(place, verb, rule, options, handler)
     methods = method_set(options.methods or {verb or "GET"}),
     name = options.name,
     max_body = check_size(options.max_body),
+    detach = options.detach,
     handler = handler,
     place = place,
   }
@@ -124,8 +121,9 @@ end
 
 --- Adds a route for any methods.
 -- @tparam string rule such as `/item/<int:id>`
--- @tparam[opt] table options `methods`, a list (`{"GET"}` unless told), `name`, and `max_body`, the
---   bytes that the body of a request may have (what `--max-body` says unless told)
+-- @tparam[opt] table options `methods`, a list (`{"GET"}` unless told); `name`; `max_body`, the
+--   bytes that the body of a request may have (what `--max-body` says unless told); `detach`, to
+--   let the handler go on when its client has gone, where its waits would fail otherwise
 -- @tparam function handler called with the request and the rule's arguments
 -- @usage app:route("/item/<int:id>", {methods = {"GET", "PUT"}}, function(req, id)
 --   return {id = id, method = req.method}
@@ -145,7 +143,7 @@ end
 --- Adds a route for GET, and for HEAD unless that has a route of its own.
 -- @function App:get
 -- @tparam string rule
--- @tparam[opt] table options `name`, `max_body`
+-- @tparam[opt] table options `name`, `max_body`, `detach`
 -- @tparam function handler
 -- @usage app:get("/hello/<name>", function(req, name) return "hello " .. name end)
 App.get = verb "GET"
@@ -153,7 +151,7 @@ App.get = verb "GET"
 --- Adds a route for POST.
 -- @function App:post
 -- @tparam string rule
--- @tparam[opt] table options `name`, `max_body`
+-- @tparam[opt] table options `name`, `max_body`, `detach`
 -- @tparam function handler
 -- @usage app:post("/item", function(req) return req:json(), 201 end)
 App.post = verb "POST"
@@ -161,7 +159,7 @@ App.post = verb "POST"
 --- Adds a route for PUT.
 -- @function App:put
 -- @tparam string rule
--- @tparam[opt] table options `name`, `max_body`
+-- @tparam[opt] table options `name`, `max_body`, `detach`
 -- @tparam function handler
 -- @usage app:put("/item/<int:id>", function(req, id) return {id = id} end)
 App.put = verb "PUT"
@@ -169,7 +167,7 @@ App.put = verb "PUT"
 --- Adds a route for PATCH.
 -- @function App:patch
 -- @tparam string rule
--- @tparam[opt] table options `name`, `max_body`
+-- @tparam[opt] table options `name`, `max_body`, `detach`
 -- @tparam function handler
 -- @usage app:patch("/item/<int:id>", function(req, id) return {id = id} end)
 App.patch = verb "PATCH"
@@ -177,7 +175,7 @@ App.patch = verb "PATCH"
 --- Adds a route for DELETE.
 -- @function App:delete
 -- @tparam string rule
--- @tparam[opt] table options `name`, `max_body`
+-- @tparam[opt] table options `name`, `max_body`, `detach`
 -- @tparam function handler
 -- @usage app:delete("/item/<int:id>", function() return 204 end)
 App.delete = verb "DELETE"
@@ -185,7 +183,7 @@ App.delete = verb "DELETE"
 --- Adds a route for HEAD, instead of the one every GET route brings.
 -- @function App:head
 -- @tparam string rule
--- @tparam[opt] table options `name`, `max_body`
+-- @tparam[opt] table options `name`, `max_body`, `detach`
 -- @tparam function handler
 -- @usage app:head("/big", function() return "", {["X-Size"] = 1048576} end)
 App.head = verb "HEAD"
@@ -193,7 +191,7 @@ App.head = verb "HEAD"
 --- Adds a route for OPTIONS, instead of the answer every rule gives by itself.
 -- @function App:options
 -- @tparam string rule
--- @tparam[opt] table options `name`, `max_body`
+-- @tparam[opt] table options `name`, `max_body`, `detach`
 -- @tparam function handler
 -- @usage app:options("/item", function() return "", {Allow = "GET"} end)
 App.options = verb "OPTIONS"
@@ -253,6 +251,7 @@ function App:dispatch(x, method, path)
     route = route,
   }, Request)
   if route.max_body then exchange.limit(x, route.max_body) end
+  if route.detach then exchange.detach(x) end
   local body, code, headers
   if values then
     req._values = values

@@ -13,6 +13,9 @@ local http_error = require "genet.http_error"
 local json = require "genet.json"
 local log = require "genet.log"
 local response = require "genet.response"
+local sync = require "genet.sync"
+local task = require "genet.task"
+local timer = require "genet.timer"
 
 local genet = {
   --- The version of the host.
@@ -34,6 +37,31 @@ genet.app = app.new
 -- @tparam number seconds
 -- @usage genet.sleep(0.5)
 genet.sleep = core.sleep
+
+--- Lets everybody else run who can.
+-- @function genet.yield
+-- @raise when the task is cancelled
+-- @usage genet.yield()
+genet.yield = core.yield
+
+-- Tasks: see `genet.task`.
+genet.spawn = task.spawn
+genet.async = task.async
+genet.current = task.current
+genet.all = task.all
+genet.any = task.any
+genet.timeout = task.timeout
+genet.shield = task.shield
+
+-- What tasks meet at: see `genet.sync`.
+genet.lock = sync.lock
+genet.semaphore = sync.semaphore
+genet.event = sync.event
+genet.queue = sync.queue
+
+-- Timers: see `genet.timer`.
+genet.after = timer.after
+genet.every = timer.every
 
 --- The number of times the scripts have been loaded, 1 for the first.
 -- @function genet.generation

@@ -249,7 +249,8 @@ function response.plain(code, message, headers)
 end
 
 --- The answer to an error.
--- @param err any error value; only one of `genet.http_error` is told to the client
+-- @param err any error value; only one of `genet.http_error` is told to the client, and
+--   `"cancelled"`, which a wait raises when the request is
 -- @treturn integer the status
 -- @treturn string the head
 -- @treturn string the body
@@ -260,6 +261,7 @@ function response.failure(err)
     local ok, code, head, body = pcall(response.plain, err.status, err.message, err.headers)
     if ok then return code, head, body, err.fault == true end
   end
+  if err == "cancelled" then return 503, TEXT, http_error.page(503), false end
   return 500, TEXT, http_error.page(500), true
 end
 

@@ -3,15 +3,18 @@ local loader = require "genet.loader"
 
 describe("the example scripts", function()
   local site, slept
+  local args = arg
   local sleep = support.core.sleep
 
   setup(function()
+    rawset(_G, "arg", nil) -- they are served, not run
     support.core.sleep = function(seconds) slept = seconds end
     package.loaded.genet = nil
     site = loader.load("scripts")
   end)
 
   teardown(function()
+    rawset(_G, "arg", args)
     support.core.sleep = sleep
     package.loaded.genet = nil
   end)

@@ -39,7 +39,7 @@ return {
   {"with chunks and ends in its direction is answered", "9112 9.6",
     words.chunked("5\r\nhello\r\n0\r\n\r\n"), words.gives(200, {body = "POST hello"}, "closed"),
     half_close = true},
-  {"and ends while the answer is made is answered", "9112 9.6", get "/slow",
+  {"and ends while a detached answer is made is answered", "9112 9.6", get "/slow",
     words.gives(200, {body = "slow"}, "closed"), half_close = true},
   {"and ends before a stream is answered", "9112 9.6", get "/stream",
     words.gives(200, {body = "one two"}, "closed"), half_close = true},

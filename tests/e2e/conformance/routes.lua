@@ -29,7 +29,7 @@ app:get("/header", function(req)
   return value and "[" .. value .. "]" or "none"
 end)
 
-app:get("/slow", function() genet.sleep(0.02) return "slow" end)
+app:get("/slow", {detach = true}, function() genet.sleep(0.02) return "slow" end)
 app:get("/jump/<path:rest>", function(_, rest) return genet.redirect("/" .. rest) end)
 app:get("/broken", function() error("broken on purpose") end)
 all("/status/<int:status>", function(_, status) return "a body", status end)

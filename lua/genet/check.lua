@@ -1,0 +1,74 @@
+--- Checks of arguments, whose errors name the argument and the line of the caller's caller.
+-- @module genet.check
+
+local check = {}
+
+local function describe(value)
+  if type(value) == "number" then return tostring(value) end
+  return type(value) == "nil" and "nothing" or "a " .. type(value)
+end
+
+local function refuse(what, expected, value)
+  error(("%s: %s was expected, not %s"):format(what, expected, describe(value)), 4)
+end
+
+--- Whether a value can be called.
+-- @param value
+-- @treturn boolean
+-- @usage check.is_callable(print) --> true
+function check.is_callable(value)
+  local meta = getmetatable(value)
+  return type(value) == "function" or type(meta) == "table" and meta.__call ~= nil
+end
+
+--- @usage check.callable(fn, "genet.spawn")
+function check.callable(value, what)
+  if not check.is_callable(value) then refuse(what, "a function", value) end
+  return value
+end
+
+-- Neither negative nor not a number.
+local function is_duration(value)
+  return type(value) == "number" and value == value and value >= 0
+end
+
+--- A number of seconds, not negative. Infinity is one.
+-- @usage check.seconds(seconds, "genet.after")
+function check.seconds(value, what)
+  if not is_duration(value) then refuse(what, "a number of seconds from 0", value) end
+  return value
+end
+
+--- The same, or nil.
+-- @usage check.optional_seconds(timeout, "task:wait")
+function check.optional_seconds(value, what)
+  if value ~= nil and not is_duration(value) then
+    refuse(what, "a number of seconds from 0", value)
+  end
+  return value
+end
+
+--- A whole number that is not less than `least`.
+-- @usage check.count(n, "genet.queue", 1)
+function check.count(value, what, least)
+  local n = type(value) == "number" and math.tointeger(value)
+  if not n or n < least then refuse(what, "a whole number from " .. least, value) end
+  return n
+end
+
+--- A table of options, each of the type that `types` names for it.
+-- @usage check.options(options, "genet.async", {name = "string", detach = "boolean"})
+function check.options(options, what, types)
+  if options == nil then return {} end
+  if type(options) ~= "table" then refuse(what, "a table of options", options) end
+  for key, value in pairs(options) do
+    local expected = types[key]
+    if not expected then error(("%s: unknown option '%s'"):format(what, tostring(key)), 3) end
+    if type(value) ~= expected then
+      refuse(("%s: option '%s'"):format(what, key), "a " .. expected, value)
+    end
+  end
+  return options
+end
+
+return check

@@ -1,0 +1,79 @@
+--- Timers. They belong to the app: no request that has started one takes it along when it ends.
+-- @module genet.timer
+
+local check = require "genet.check"
+local core = require "genet.core"
+local log = require "genet.log"
+local tasks = require "genet.tasks"
+
+local Timer = {__name = "genet.timer"}
+Timer.__index = Timer
+
+local timer = {}
+
+local function fire(self)
+  self.firing = true
+  local ok, problem = xpcall(self.fn, debug.traceback)
+  self.firing = false
+  if not ok and not self.stopped then log.error("timer: %s", problem) end
+end
+
+local function start(fn, body)
+  local self = setmetatable({fn = fn}, Timer)
+  self.handle = tasks.spawn(nil, true, body, self)
+  return self
+end
+
+--- Calls a function once, after some seconds.
+-- @function genet.after
+-- @tparam number seconds
+-- @tparam function fn
+-- @treturn Timer
+-- @usage genet.after(60, function() genet.log("a minute has passed") end)
+function timer.after(seconds, fn)
+  check.seconds(seconds, "genet.after")
+  check.callable(fn, "genet.after")
+  return start(fn, function(self)
+    core.sleep(seconds)
+    if not self.stopped then fire(self) end
+  end)
+end
+
+--- Calls a function every so many seconds, for the first time after as many. Times are counted
+-- from the start, so they do not drift; while the function runs, or waits, calls that fall due
+-- are left out.
+-- @function genet.every
+-- @tparam number seconds above 0
+-- @tparam function fn
+-- @treturn Timer
+-- @usage local timer = genet.every(1, function() ticks = ticks + 1 end)
+-- timer:stop()
+function timer.every(seconds, fn)
+  check.seconds(seconds, "genet.every")
+  if seconds == 0 then error("genet.every: more than 0 seconds were expected", 2) end
+  check.callable(fn, "genet.every")
+  local begin, turn = core.now(), 0
+  return start(fn, function(self)
+    while not self.stopped do
+      turn = math.max(turn, (core.now() - begin) // seconds) + 1
+      core.sleep(math.max(0, begin + turn * seconds - core.now()))
+      if not self.stopped then fire(self) end
+    end
+  end)
+end
+
+--- Stops it. A call that is going on is let finish.
+-- @function timer:stop
+-- @treturn boolean whether it was still to call its function
+-- @usage timer:stop()
+function Timer:stop()
+  local was_running = not self.stopped and self.handle:state() ~= "ended"
+  self.stopped = true
+  if not self.firing then self.handle:cancel() end
+  return was_running
+end
+
+--- A timer in a `<close>` variable is stopped there.
+Timer.__close = Timer.stop
+
+return timer
