@@ -1,5 +1,7 @@
 #include "real.h"
 
+#include "sqlite_real.h"
+
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,5 +35,7 @@ void gn_real_load(void)
 
 #define GN_ROW(ret, name, params, how) {#name, how},
 #define GN_ALIAS_ROW(name, to) {#name, "as " #to},
-const struct gn_name gn_names[] = {GN_NAMES(GN_ROW)
-                                       GN_ALIASES(GN_ALIAS_ROW){NULL, NULL}};
+#define GN_LISTENER_ROW(ret, name, params, args) {#name, GN_SQLITE_LISTENS},
+const struct gn_name gn_names[] = {
+    GN_NAMES(GN_ROW) GN_ALIASES(GN_ALIAS_ROW) GN_SQLITE_NAMES(GN_ROW)
+        GN_SQLITE_LISTENERS(GN_LISTENER_ROW){NULL, NULL}};

@@ -44,7 +44,8 @@ struct gn_name {
     const char *name, *how;
 };
 
-/* All names of GN_NAMES and GN_ALIASES, ended by a row of NULLs. */
+/* All names of GN_NAMES and GN_ALIASES, and those of sqlite_real.h, ended by a row of
+ * NULLs. */
 extern const struct gn_name gn_names[];
 
 #endif

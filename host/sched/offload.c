@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-enum { IDLE_SECONDS = 10 };
+enum { IDLE_SECONDS = 10, INTERRUPT_MS = 10 };
 
 struct gn_pool {
     pthread_mutex_t lock; /* protects everything here, and each job's `link` */
@@ -126,29 +126,41 @@ static int enqueue(struct gn_pool *p, struct gn_job *job)
     return r < 0 ? -ENOMEM : 0;
 }
 
-/* Takes a job that no thread has begun out of the queue; else leaves it to on_done(),
- * unless it has come back while this fiber waited for the lock. */
-static void abandon(struct gn_pool *p, struct gn_job *job)
+/* Takes a job out of the queue; false when a thread has begun it. It may come back
+ * while this fiber waits for the lock. */
+static bool take_back(struct gn_pool *p, struct gn_job *job)
 {
     pthread_mutex_lock(&p->lock);
     bool queued = !gn_list_empty(&job->link);
     gn_list_del(&job->link);
     p->queued -= queued;
     pthread_mutex_unlock(&p->lock);
+    return queued;
+}
+
+/* Leaves a job that a thread has begun to on_done(). */
+static void abandon(struct gn_pool *p, struct gn_job *job)
+{
+    bool queued = take_back(p, job);
     job->fiber = NULL;
     if (queued || job->done)
         job->drop(job);
+}
+
+static void begin(struct gn_job *job, struct gn_fiber *self)
+{
+    job->fiber = self;
+    job->sched = self->sched;
+    job->message.fn = on_done;
+    job->done = false;
+    gn_list_init(&job->link);
 }
 
 int gn_offload(struct gn_job *job)
 {
     struct gn_fiber *self = gn_fiber_self();
     struct gn_pool *p = self->sched->pool;
-    job->fiber = self;
-    job->sched = self->sched;
-    job->message.fn = on_done;
-    job->done = false;
-    gn_list_init(&job->link);
+    begin(job, self);
     int r = gn_fiber_cause(self);
     if (r < 0) {
         job->drop(job);
@@ -163,6 +175,35 @@ int gn_offload(struct gn_job *job)
         return 0;
     abandon(p, job);
     return r;
+}
+
+static void await_interrupted(struct gn_job *job, void (*interrupt)(struct gn_job *))
+{
+    while (!job->done) {
+        interrupt(job);
+        if (gn_park_shielded(gn_after_ms(INTERRUPT_MS)) == -ENOMEM)
+            gn_yield();
+    }
+}
+
+int gn_offload_attended(struct gn_job *job, void (*interrupt)(struct gn_job *))
+{
+    struct gn_fiber *self = gn_fiber_self();
+    struct gn_pool *p = self->sched->pool;
+    begin(job, self);
+    int r = interrupt ? gn_fiber_cause(self) : 0;
+    if (r == 0)
+        r = enqueue(p, job);
+    if (r < 0)
+        return r;
+    while (r == 0 && !job->done)
+        r = interrupt ? gn_park(GN_NEVER) : gn_park_shielded(GN_NEVER);
+    if (job->done)
+        return 0;
+    if (take_back(p, job))
+        return r;
+    await_interrupted(job, interrupt);
+    return 0;
 }
 
 void gn_pool_free(struct gn_pool *p)

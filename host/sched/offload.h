@@ -37,4 +37,13 @@ void gn_pool_free(struct gn_pool *);
  * (-ECANCELED) and must not be touched, or still the caller's (-ENOMEM). */
 int gn_offload(struct gn_job *);
 
+/* Runs a job that cannot be left behind, because it works on what its caller holds. May
+ * wait, until the job has come back: a fiber that is cancelled meanwhile calls
+ * `interrupt`, on its own thread and again every few milliseconds, since the job may
+ * not listen yet, and waits on. Where `interrupt` is NULL this is no cancellation
+ * point. Returns 0 when the job has run, the cause when the fiber was cancelled before
+ * it began, -ENOMEM when no thread can be had. The job stays the caller's and may lie
+ * on its stack; it needs no `drop`. */
+int gn_offload_attended(struct gn_job *, void (*interrupt)(struct gn_job *));
+
 #endif
