@@ -295,6 +295,125 @@ static void every_job_is_freed_once_however_close_the_cancellation(void **state)
     assert_eventually(dropped == ROUNDS * AT_ONCE);
 }
 
+/* ---- jobs that are attended ---- */
+
+static struct {
+    int gate[2], result;
+    unsigned ended, interrupts, heard_at;
+} attended;
+
+static void open_attended_gate(void)
+{
+    attended.result = 1;
+    attended.ended = attended.interrupts = attended.heard_at = 0;
+    assert_int_equal(pipe(attended.gate), 0);
+}
+
+/* Listens to interruption number `heard_at`. */
+static void interrupt_work(struct gn_job *job)
+{
+    (void)job;
+    assert_non_null(gn_fiber_self());
+    if (++attended.interrupts == attended.heard_at)
+        write_byte(&attended.gate[1]);
+}
+
+static void attend_on_the_stack(void *interrupt)
+{
+    struct work w = {.job.run = work, .gate = attended.gate[0], .input = 4};
+    attended.result = gn_offload_attended(&w.job, interrupt ? interrupt_work : NULL);
+    if (attended.result == 0)
+        assert_int_equal(w.output, 8);
+    attended.ended++;
+}
+
+static int anything;
+
+static void an_attended_job_may_lie_on_its_callers_stack(void **state)
+{
+    (void)state;
+    struct work w = {.job.run = work, .gate = -1, .input = 21};
+    assert_int_equal(gn_offload_attended(&w.job, interrupt_work), 0);
+    assert_int_equal(w.output, 42);
+    assert_int_equal(gn_offload_attended(&w.job, NULL), 0);
+    assert_int_equal(ran, 2);
+}
+
+static void cancelling_interrupts_an_attended_job_until_it_has_come_back(void **state)
+{
+    (void)state;
+    open_attended_gate();
+    attended.heard_at = 3;
+    struct gn_fiber *f = go(attend_on_the_stack, &anything);
+    assert_eventually(running == 1);
+    gn_cancel(f, -ECANCELED);
+    assert_eventually(attended.ended == 1);
+    assert_int_equal(attended.result, 0);
+    assert_int_equal(ran, 1);
+    assert_true(attended.interrupts >= 3);
+    close_both(attended.gate);
+}
+
+static void without_an_interruption_an_attended_job_is_just_waited_for(void **state)
+{
+    (void)state;
+    open_attended_gate();
+    struct gn_fiber *f = go(attend_on_the_stack, NULL);
+    assert_eventually(running == 1);
+    gn_cancel(f, -ECANCELED);
+    usleep(2000);
+    assert_int_equal(attended.ended, 0);
+    write_byte(&attended.gate[1]);
+    assert_eventually(attended.ended == 1);
+    assert_int_equal(attended.result, 0);
+    close_both(attended.gate);
+}
+
+static void cancelling_takes_an_attended_job_back_before_it_begins(void **state)
+{
+    (void)state;
+    open_gate();
+    open_attended_gate();
+    use_pool(1);
+    go_blocked(0);
+    assert_eventually(running == 1);
+    struct gn_fiber *f = go(attend_on_the_stack, &anything);
+    gn_yield();
+    gn_cancel(f, -ETIME);
+    assert_eventually(attended.ended == 1);
+    assert_int_equal(attended.result, -ETIME);
+    assert_int_equal(attended.interrupts, 0);
+    write_byte(&blocked.gate[1]);
+    assert_eventually(blocked.ended == 1);
+    assert_int_equal(ran, 1);
+    close_both(attended.gate);
+    close_both(blocked.gate);
+}
+
+static void
+a_cancelled_fiber_begins_no_attended_job_that_can_be_interrupted(void **state)
+{
+    (void)state;
+    gn_cancel(gn_fiber_self(), -ECANCELED);
+    struct work w = {.job.run = work, .gate = -1, .input = 1};
+    assert_int_equal(gn_offload_attended(&w.job, interrupt_work), -ECANCELED);
+    assert_int_equal(ran, 0);
+    assert_int_equal(gn_offload_attended(&w.job, NULL), 0);
+    assert_int_equal(ran, 1);
+}
+
+static void without_a_thread_an_attended_job_does_not_run(void **state)
+{
+    (void)state;
+    use_pool(2);
+    struct work w = {.job.run = work, .gate = -1, .input = 1};
+    gn_real_table.pthread_create = refuse_to_create;
+    int r = gn_offload_attended(&w.job, interrupt_work);
+    gn_real_load();
+    assert_int_equal(r, -ENOMEM);
+    assert_int_equal(ran, 0);
+}
+
 /* ---- the end of a pool ---- */
 
 static void open_the_gate_later(void *unused)
@@ -356,6 +475,12 @@ int main(void)
         job_test(cancelling_leaves_a_running_job_behind_and_drops_it_later),
         job_test(a_cancelled_fiber_drops_its_job_at_once),
         job_test(every_job_is_freed_once_however_close_the_cancellation),
+        job_test(an_attended_job_may_lie_on_its_callers_stack),
+        job_test(cancelling_interrupts_an_attended_job_until_it_has_come_back),
+        job_test(without_an_interruption_an_attended_job_is_just_waited_for),
+        job_test(cancelling_takes_an_attended_job_back_before_it_begins),
+        job_test(a_cancelled_fiber_begins_no_attended_job_that_can_be_interrupted),
+        job_test(without_a_thread_an_attended_job_does_not_run),
         cmocka_unit_test_setup(the_end_of_a_pool_waits_for_running_jobs, begin),
         cmocka_unit_test(a_pool_that_never_worked_may_be_freed_and_so_may_none),
     };
