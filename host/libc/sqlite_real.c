@@ -7,9 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { IMAGES = 64, LIBRARIES = 8 }; /* no caller expects a lack of memory here */
+
 /* Images are added in front and never change: readers need no lock. */
 static _Atomic(const struct gn_sqlite_image *) images;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of who adds one */
+static struct gn_sqlite_image image_room[IMAGES];
+static struct gn_sqlite library_room[LIBRARIES];
+static unsigned image_count, library_count;
 
 static const struct gn_sqlite_image *find(uintptr_t address)
 {
@@ -53,9 +58,7 @@ static bool offloads(const struct gn_sqlite *real)
     real->name = (ret(*) params)look_up_helper(handle, #name);
 static const struct gn_sqlite *load(void *handle)
 {
-    struct gn_sqlite *real = calloc(1, sizeof *real);
-    if (!real)
-        return NULL;
+    struct gn_sqlite *real = &library_room[library_count++];
     GN_SQLITE_NAMES(GN_FIND)
     GN_SQLITE_LISTENERS(GN_FIND)
     GN_SQLITE_HELPERS(GN_FIND_HELPER)
@@ -63,13 +66,14 @@ static const struct gn_sqlite *load(void *handle)
     return real;
 }
 
-/* Most callers share one SQLite. */
-static const struct gn_sqlite *load_once(void *handle, const void *step)
+/* Most callers share one SQLite. Returns NULL when there is none, or no room. */
+static const struct gn_sqlite *library_of(void *handle)
 {
-    for (const struct gn_sqlite_image *i = images; i; i = i->next)
-        if ((const void *)i->real->sqlite3_step == step)
-            return i->real;
-    return load(handle);
+    void *step = look_up(handle, "sqlite3_step");
+    for (unsigned i = 0; i < library_count && step; i++)
+        if ((void *)library_room[i].sqlite3_step == step)
+            return &library_room[i];
+    return step && library_count < LIBRARIES ? load(handle) : NULL;
 }
 
 /* ---- which image ---- */
@@ -106,21 +110,19 @@ static void *open_image(const void *address)
 
 static const struct gn_sqlite_image *learn(const void *caller)
 {
-    struct gn_sqlite_image *i = calloc(1, sizeof *i);
-    void *handle = open_image(caller);
-    void *step = look_up(handle, "sqlite3_step");
-    if (!step) {
-        handle = dlopen("libsqlite3.so.0", RTLD_NOLOAD | RTLD_LAZY);
-        step = look_up(handle, "sqlite3_step");
-    }
-    if (!i || !step || !(i->real = load_once(handle, step))) {
+    const struct gn_sqlite *real = library_of(open_image(caller));
+    if (!real)
+        real = library_of(dlopen("libsqlite3.so.0", RTLD_NOLOAD | RTLD_LAZY));
+    if (!real || image_count == IMAGES) {
         fprintf(stderr, "genet: no SQLite for a caller of sqlite3_*\n");
         abort();
     }
-    i->low = (uintptr_t)caller;
+    struct gn_sqlite_image *i = &image_room[image_count++];
+    uintptr_t step = (uintptr_t)real->sqlite3_step;
+    *i = (struct gn_sqlite_image){.real = real, .low = (uintptr_t)caller};
     i->high = i->low + 1;
     dl_iterate_phdr(match, i);
-    i->inside = (uintptr_t)step >= i->low && (uintptr_t)step < i->high;
+    i->inside = step >= i->low && step < i->high;
     i->next = images;
     atomic_store_explicit(&images, i, memory_order_release);
     return i;
