@@ -340,6 +340,7 @@ static int step_interrupted(const struct gn_sqlite *real, struct sqlite3 *db,
     if (running && real->sqlite3_step(running) == GN_SQLITE_ROW) {
         real->sqlite3_interrupt(db);
         r = real->sqlite3_step(stmt);
+        real->sqlite3_step(running); /* leaves the same message behind */
     }
     real->sqlite3_finalize(running);
     real->sqlite3_mutex_leave(mutex);

@@ -491,6 +491,7 @@ static void a_cancelled_fiber_gets_no_more_rows(void **state)
         assert_int_equal(sqlite3_step(stmt), GN_SQLITE_ROW);
     gn_cancel(gn_fiber_self(), -ECANCELED);
     assert_int_equal(sqlite3_step(stmt), GN_SQLITE_INTERRUPT);
+    assert_string_equal(errmsg(db), "interrupted");
     assert_int_equal(sqlite3_finalize(stmt), GN_SQLITE_INTERRUPT);
     assert_string_equal(errmsg(db), "interrupted");
     close_file(db);
