@@ -207,6 +207,12 @@ function Connection:is_drained()
   return self.at > #self.buffer
 end
 
+--- Lets go of the buffer until something is read again.
+-- @usage connection:rest()
+function Connection:rest()
+  self.buffer, self.at = sub(self.buffer, self.at), 1
+end
+
 --- Whether the server has neither closed it nor sent what nobody asked for.
 -- @treturn boolean
 -- @usage if not connection:is_idle() then connection:close() end

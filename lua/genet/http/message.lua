@@ -56,8 +56,8 @@ end
 local function read_one(source, budget)
   local line, err = next_line(source, budget)
   if not line then return nil, err end
-  local minor, status, reason = line:match("^HTTP/1%.(%d) (%d%d%d) ?(.*)$")
-  if not minor then
+  local minor, status, rest = line:match("^HTTP/1%.(%d) (%d%d%d)(.*)$")
+  if not minor or not rest:find("^ ") and rest ~= "" then
     return nil, ("bad response: it begins with %q"):format(line:sub(1, 40))
   end
   local flat, problem = message.read_fields(source, budget)
@@ -65,7 +65,7 @@ local function read_one(source, budget)
   return {
     version = "1." .. minor,
     status = math.tointeger(tonumber(status)),
-    reason = reason,
+    reason = rest:sub(2),
     headers = headers.new(flat),
   }
 end

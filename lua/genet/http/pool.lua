@@ -83,6 +83,7 @@ function Pool:give(connection, seconds)
   local lasts = math.min(self.limits.idle_timeout, (seconds or math.huge) - 1)
   if self.closed or lasts <= 0 then return connection:close() end
   local now = core.now()
+  connection:rest()
   connection.expires, connection.ticket, connection.held = now + lasts, {true}, true
   prune(self, now)
   insert(self.idle, connection)

@@ -105,7 +105,7 @@ end
 
 -- Sets `headers[name]` to a list of values, the name in lower case beside the one to be sent.
 local function set(headers, name, value)
-  headers[name:lower()] = {name = name, type(value) ~= "table" and value or table.unpack(value)}
+  headers[name:lower()] = {name = name, table.unpack(type(value) == "table" and value or {value})}
 end
 
 local function add_headers(headers, given)
