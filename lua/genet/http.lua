@@ -108,11 +108,11 @@ end
 local function with_method(method)
   return function(self, url, options)
     if options ~= nil and type(options) ~= "table" then
-      error(("argument 'options': a table was expected, got a %s"):format(type(options)), 2)
+      error(("argument 'options': a table was expected, not a %s"):format(type(options)), 2)
     end
     local all = {}
     for name, value in pairs(options or {}) do all[name] = value end
-    if url == nil then error("argument 'url': a string was expected, got a nil", 2) end
+    if url == nil then error("argument 'url': a string was expected, not nil", 2) end
     all.method, all.url = method, url
     local response, problem = run(self, all)
     return response, problem

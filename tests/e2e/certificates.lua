@@ -34,13 +34,15 @@ local function extensions(options)
   if options.usage then lines[#lines + 1] = "extendedKeyUsage=" .. options.usage end
   if options.names then
     lines[#lines + 1] = "subjectAltName=DNS:" .. table.concat(options.names, ",DNS:")
+  elseif options.address then
+    lines[#lines + 1] = "subjectAltName=IP:" .. options.address
   end
   return table.concat(lines, "\n") .. "\n"
 end
 
 --- Makes a key and a certificate and returns both, `{cert = path, key = path}`.
 -- @tparam string name of the files
--- @tparam table options `subject` ("/CN=..."), `names` (for the server), `usage` ("clientAuth"),
+-- @tparam table options `subject` ("/CN=..."), `names` (for the server) or `address`, `usage` ("clientAuth"),
 --   `days` (negative: it has expired), `is_ca`, `by` (another pair; its own signature if nil)
 function certificates:pair(name, options)
   local pair = {cert = self:path(name .. ".pem"), key = self:key(name)}

@@ -10,6 +10,7 @@ local address = require "genet.http.address"
 local core = require "genet.core"
 local socket = require "socket"
 local ssl = require "ssl"
+local task = require "genet.task"
 local tls = require "genet.http.tls"
 
 local find, max, min, sub = string.find, math.max, math.min, string.sub
@@ -44,10 +45,12 @@ local function cause(why)
   return known
 end
 
--- Gives the socket what is left of the time; false when nothing is.
+-- Gives the socket what is left of the time (it limits each wait, "b", and each call, "t"); false
+-- when nothing is.
 local function arm(self, seconds)
   local left = min(seconds or LONGEST, self.deadline - core.now(), LONGEST)
   if left <= 0 then return false end
+  self.socket:settimeout(-1, "b")
   self.socket:settimeout(left, "t")
   return true
 end
@@ -70,8 +73,9 @@ function connection.new(deadline)
   return setmetatable({deadline = deadline, buffer = "", at = 1}, Connection)
 end
 
-local function resolve(host)
-  local found, why = socket.dns.getaddrinfo(host)
+local function resolve(self, host)
+  local left = max(0, self.deadline - core.now())
+  local found, why = task.timeout(left, socket.dns.getaddrinfo, host)
   if not found then return nil, ("cannot resolve %s: %s"):format(host, cause(why)) end
   return found
 end
@@ -95,7 +99,7 @@ end
 -- @treturn[2] string why not, naming the host
 -- @usage local ok, err = fresh:connect(address.parse("http://localhost/"))
 function Connection:connect(parts)
-  local places, err = resolve(parts.host)
+  local places, err = resolve(self, parts.host)
   if not places then return nil, err end
   local why = "no address"
   for at, place in ipairs(places) do
@@ -153,7 +157,7 @@ local function fill(self)
   local first, why = self.socket:receive(1)
   if not first then return nil, cause(why) end
   self.received = true
-  self.socket:settimeout(0)
+  self.socket:settimeout(0, "b")
   local all, _, some = self.socket:receive(PIECE, first)
   self.buffer, self.at = sub(self.buffer, self.at) .. (all or some), 1
   return true
@@ -218,7 +222,7 @@ end
 -- @usage if not connection:is_idle() then connection:close() end
 function Connection:is_idle()
   if not self.socket or not self:is_drained() then return false end
-  self.socket:settimeout(0)
+  self.socket:settimeout(0, "b")
   local byte, why = self.socket:receive(1)
   return not byte and (CAUSES[why] or why) == "timeout"
 end

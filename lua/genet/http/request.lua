@@ -63,14 +63,14 @@ local OF_CLIENTS = {
 
 local function check(options, own)
   if type(options) ~= "table" then
-    refuse("options: a table was expected, got a %s", type(options))
+    refuse("options: a table was expected, not a %s", type(options))
   end
   for name, value in pairs(options) do
     local wrong = own[name] or DEFAULTS[name]
     if not wrong then refuse("unknown option '%s'", tostring(name)) end
     local expected = wrong(value)
     if expected then
-      refuse("option '%s': a %s was expected, got %s", name, expected,
+      refuse("option '%s': a %s was expected, not %s", name, expected,
         type(value) == "number" and value or "a " .. type(value))
     end
   end
@@ -195,7 +195,7 @@ end
 
 local function parse(text, base)
   if type(text) ~= "string" then
-    refuse("argument 'url': a string was expected, got a %s", type(text))
+    refuse("argument 'url': a string was expected, not a %s", type(text))
   end
   if text:find("%c") then refuse("argument 'url': it has a control character") end
   local parts, problem = address.parse(base and address.resolve(base, text) or text)
