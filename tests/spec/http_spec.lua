@@ -667,6 +667,12 @@ describe("the pool of genet.http", function()
     return made, given
   end
 
+  it("does not grow when one is used again and again", function()
+    local made = keep({max_idle_per_host = 2}, "a")
+    for _ = 1, 9 do made:give(made:take("a")) end
+    assert.equal(1, made:count())
+  end)
+
   it("gives back the one used last, to the same host only", function()
     local made, given = keep({}, "a", "b", "a")
     assert.equal(given[3], made:take("a"))

@@ -3,7 +3,7 @@
 --
 -- Fields: `deadline`, by the clock of `genet.core`, holds for whatever waits; `held` says that
 -- somebody keeps the connection beyond the scope it is in; `received`, which whoever sends a
--- request resets, that something came; `key`, `ticket` and `expires` are the pool's.
+-- request resets, that something came; `key` says for the pool whom it leads to.
 -- @module genet.http.connection
 
 local address = require "genet.http.address"
@@ -37,12 +37,12 @@ local CAUSES = {
   ["Timer expired"] = "expired",
 }
 
--- Why a call failed. A task that is cancelled or out of time is unwound at once.
-local function cause(why)
+-- Why a call failed. A task that is cancelled or out of time is unwound, its connection closed.
+local function cause(self, why)
   local known = CAUSES[why] or why
-  if known == "cancelled" then error("cancelled", 0) end
-  if known == "expired" then error("timeout", 0) end
-  return known
+  if known ~= "cancelled" and known ~= "expired" then return known end
+  self:abort()
+  error(known == "expired" and "timeout" or known, 0)
 end
 
 -- Gives the socket what is left of the time (it limits each wait, "b", and each call, "t"); false
@@ -76,7 +76,7 @@ end
 local function resolve(self, host)
   local left = max(0, self.deadline - core.now())
   local found, why = task.timeout(left, socket.dns.getaddrinfo, host)
-  if not found then return nil, ("cannot resolve %s: %s"):format(host, cause(why)) end
+  if not found then return nil, ("cannot resolve %s: %s"):format(host, cause(self, why)) end
   return found
 end
 
@@ -89,7 +89,7 @@ local function try(self, place, port, share)
   if arm(self, share) then ok, why = made:connect(place.addr, port) end
   if ok then return made:setoption("tcp-nodelay", true) end
   self:abort()
-  return nil, cause(why)
+  return nil, cause(self, why)
 end
 
 --- Connects to the first address of the host that answers. Waits.
@@ -129,7 +129,7 @@ function Connection:secure(parts, context, verify)
   if arm(self) then ok, why = session:dohandshake() end
   if not ok then
     return nil, ("TLS handshake with %s failed: %s")
-      :format(address.authority(parts), cause(why))
+      :format(address.authority(parts), cause(self, why))
   end
   if not verify then return true end
   return tls.check(session, parts.host)
@@ -148,14 +148,14 @@ function Connection:send(data)
   if not arm(self) then return nil, "timeout", 0 end
   local last, why, sent = self.socket:send(data)
   if last then return true end
-  return nil, cause(why), sent or 0
+  return nil, cause(self, why), sent or 0
 end
 
 -- Waits for at least a byte, and takes what else has come.
 local function fill(self)
   if not arm(self) then return nil, "timeout" end
   local first, why = self.socket:receive(1)
-  if not first then return nil, cause(why) end
+  if not first then return nil, cause(self, why) end
   self.received = true
   self.socket:settimeout(0, "b")
   local all, _, some = self.socket:receive(PIECE, first)

@@ -1,8 +1,9 @@
 --- Connections kept for the next request.
 --
 -- Many tasks use a pool at once, and any may be preempted between two instructions. So a
--- connection is handed out by `table.remove` on its ticket, a single call: nobody else gets it.
--- The worst that such a race can do is to forget a connection, which the collector then closes.
+-- connection is taken out of its place, `{connection, key =, expires =}`, by `table.remove`, a
+-- single call: nobody else gets it. The worst that such a race can do is to forget a connection,
+-- which the collector then closes.
 -- @module genet.http.pool
 
 local core = require "genet.core"
@@ -22,22 +23,16 @@ function pool.new(limits)
   return setmetatable({limits = limits, idle = {}, closed = false}, Pool)
 end
 
--- Whether the connection is the caller's from here on.
-local function claim(connection)
-  return remove(connection.ticket) ~= nil
-end
-
--- Forgets what has been taken, and closes what has been idle for too long.
+-- Forgets places that are empty, and closes what has been idle for too long.
 local function prune(self, now)
   local kept, stale = {}, {}
-  for _, connection in ipairs(self.idle) do
-    if #connection.ticket > 0 then
-      insert(connection.expires > now and kept or stale, connection)
-    end
+  for _, place in ipairs(self.idle) do
+    if #place > 0 then insert(place.expires > now and kept or stale, place) end
   end
   self.idle = kept
-  for _, connection in ipairs(stale) do
-    if claim(connection) then connection:close() end
+  for _, place in ipairs(stale) do
+    local connection = remove(place)
+    if connection then connection:close() end
   end
 end
 
@@ -49,14 +44,12 @@ function Pool:take(key)
   prune(self, core.now())
   local idle = self.idle
   for at = #idle, 1, -1 do
-    local connection = idle[at]
-    if connection.key == key and claim(connection) then
-      if connection:is_idle() then
-        connection.held = nil
-        return connection
-      end
-      connection:close()
+    local connection = idle[at].key == key and remove(idle[at])
+    if connection and connection:is_idle() then
+      connection.held = nil
+      return connection
     end
+    if connection then connection:close() end
   end
 end
 
@@ -65,11 +58,11 @@ local function expire(self)
   local limits, idle = self.limits, self.idle
   local all, by_key = 0, {}
   for at = #idle, 1, -1 do
-    local connection = idle[at]
-    local key = connection.key
+    local place = idle[at]
+    local key = place.key
     all, by_key[key] = all + 1, (by_key[key] or 0) + 1
     if all > limits.max_idle or by_key[key] > limits.max_idle_per_host then
-      connection.expires = 0
+      place.expires = 0
     end
   end
 end
@@ -84,9 +77,9 @@ function Pool:give(connection, seconds)
   if self.closed or lasts <= 0 then return connection:close() end
   local now = core.now()
   connection:rest()
-  connection.expires, connection.ticket, connection.held = now + lasts, {true}, true
+  connection.held = true
   prune(self, now)
-  insert(self.idle, connection)
+  insert(self.idle, {connection, key = connection.key, expires = now + lasts})
   expire(self)
   prune(self, now)
 end
