@@ -42,8 +42,9 @@ end
 
 --- Makes a key and a certificate and returns both, `{cert = path, key = path}`.
 -- @tparam string name of the files
--- @tparam table options `subject` ("/CN=..."), `names` (for the server) or `address`, `usage` ("clientAuth"),
---   `days` (negative: it has expired), `is_ca`, `by` (another pair; its own signature if nil)
+-- @tparam table options `subject` ("/CN=..."), `names` (for the server) or `address`, `usage`
+--   ("clientAuth"), `days` (negative: it has expired), `is_ca`, `by` (another pair; its own
+--   signature if nil)
 function certificates:pair(name, options)
   local pair = {cert = self:path(name .. ".pem"), key = self:key(name)}
   local request, details = self:path(name .. ".csr"), self:path(name .. ".ext")
