@@ -17,6 +17,11 @@ local sync = require "genet.sync"
 local task = require "genet.task"
 local timer = require "genet.timer"
 
+-- Modules that are loaded when a script first asks for them.
+local LATER = {
+  http = "genet.http", -- the client
+}
+
 local genet = {
   --- The version of the host.
   version = core.version,
@@ -25,6 +30,12 @@ local genet = {
   --- JSON: see `genet.json`.
   json = json,
 }
+
+setmetatable(genet, {__index = function(self, key)
+  local name = LATER[key]
+  if name then self[key] = require(name) end
+  return rawget(self, key)
+end})
 
 --- A new app, without routes.
 -- @function genet.app
