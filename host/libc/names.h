@@ -61,6 +61,11 @@
       "offloaded")                                                                     \
     /* process.c */                                                                    \
     X(pid_t, waitpid, (pid_t, int *, int), "parks")                                    \
+    X(pid_t, wait, (int *), "parks, looks now and then")                               \
+    X(pid_t, wait3, (int *, int, struct rusage *), "parks, looks now and then")        \
+    X(pid_t, wait4, (pid_t, int *, int, struct rusage *), "parks")                     \
+    X(int, waitid, (idtype_t, id_t, siginfo_t *, int), "parks")                        \
+    X(int, system, (const char *), "parks")                                            \
     /* thread.c */                                                                     \
     X(int, pthread_create,                                                             \
       (pthread_t *, const pthread_attr_t *, void *(*)(void *), void *),                \

@@ -2,6 +2,8 @@
 
 #include "../log.h"
 #include "core.h"
+#include "files.h"
+#include "subprocess.h"
 #include "tasks.h"
 
 #include <errno.h>
@@ -35,6 +37,10 @@ static int set_up(lua_State *L)
     lua_setfield(L, -2, "genet.core");
     lua_pushcfunction(L, luaopen_genet_tasks);
     lua_setfield(L, -2, "genet.tasks");
+    lua_pushcfunction(L, luaopen_genet_stdio);
+    lua_setfield(L, -2, "genet.stdio");
+    lua_pushcfunction(L, luaopen_genet_subprocess);
+    lua_setfield(L, -2, "genet.subprocess");
     add_framework(L);
     return 0;
 }
