@@ -2,8 +2,10 @@
 
 #include "block.h"
 
+#include <dirent.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -13,7 +15,8 @@ enum {
     LOOK_LAST_MS = 50,
     LOOK_DOUBLINGS = 6,  /* from the first to the last */
     KILL_WAIT_MS = 5000, /* how long a killed process may take to vanish */
-    LAST_WAIT_MS = 100   /* the same where no scheduler will notice later */
+    LAST_WAIT_MS = 100,  /* the same where no scheduler will notice later */
+    TREE_DEPTH = 32      /* generations of descendants that end with a child */
 };
 
 /* Reachable while they live; each leaves when it is reaped. */
@@ -256,15 +259,62 @@ int gn_child_kill(struct gn_child *c, int signal)
     return kill(c->group ? -c->pid : c->pid, signal) < 0 ? -errno : 0;
 }
 
+static void end_tree(pid_t pid, int signal, int depth);
+
+/* `list` is the kernel's list of what one thread of a process has started. */
+static void end_list(FILE *list, int signal, int depth)
+{
+    int pid;
+    while (fscanf(list, "%d", &pid) == 1)
+        end_tree(pid, signal, depth);
+    fclose(list);
+}
+
+static void end_descendants(pid_t pid, int signal, int depth)
+{
+    char path[64 + sizeof((struct dirent *)0)->d_name];
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *threads = opendir(path);
+    for (struct dirent *d; threads && (d = readdir(threads));) {
+        snprintf(path, sizeof path, "/proc/%d/task/%s/children", (int)pid, d->d_name);
+        FILE *list = *d->d_name == '.' ? NULL : fopen(path, "re");
+        if (list)
+            end_list(list, signal, depth);
+    }
+    if (threads)
+        closedir(threads);
+}
+
+/* Signals a process and its descendants, or a shell that dies would leave its command
+ * behind. Meanwhile it stands still, so that it starts no other. */
+static void end_tree(pid_t pid, int signal, int depth)
+{
+    kill(pid, SIGSTOP);
+    if (depth > 0)
+        end_descendants(pid, signal, depth - 1);
+    kill(pid, signal);
+    kill(pid, SIGCONT);
+}
+
+/* To the child and all that it has started. */
+static void tell_to_end(struct gn_child *c, int signal)
+{
+    if (c->ended)
+        return;
+    c->told = true;
+    end_tree(c->pid, signal, TREE_DEPTH);
+    if (c->group)
+        kill(-c->pid, signal);
+}
+
 static void on_limit(struct gn_timer *t)
 {
     struct gn_child *c = gn_container_of(t, struct gn_child, limit);
     bool first = !c->overdue;
-    c->overdue = c->told = true;
-    gn_child_kill(c, first ? SIGTERM : SIGKILL);
-    gn_child_kill(c, SIGCONT);
+    c->overdue = true;
+    tell_to_end(c, first ? SIGTERM : SIGKILL);
     if (first && gn_timer_add(&c->sched->timers, t, gn_after(c->grace)) < 0)
-        gn_child_kill(c, SIGKILL);
+        tell_to_end(c, SIGKILL);
 }
 
 int gn_child_limit(struct gn_child *c, int64_t deadline, int64_t grace)
@@ -311,14 +361,6 @@ int gn_child_wait(struct gn_child *c, int64_t deadline)
     return c->ended ? 0 : r;
 }
 
-/* Stopped processes must run to see SIGTERM. */
-static void tell_to_end(struct gn_child *c)
-{
-    c->told = true;
-    gn_child_kill(c, SIGTERM);
-    gn_child_kill(c, SIGCONT);
-}
-
 bool gn_child_end(struct gn_child *c, int64_t grace)
 {
     struct gn_scope shield = {.shield = true};
@@ -326,9 +368,9 @@ bool gn_child_end(struct gn_child *c, int64_t grace)
         return true;
     if (gn_fiber_self())
         gn_scope_enter(&shield, gn_fiber_self());
-    tell_to_end(c);
+    tell_to_end(c, SIGTERM);
     if (gn_child_wait(c, gn_after(grace)) < 0) {
-        gn_child_kill(c, SIGKILL);
+        tell_to_end(c, SIGKILL);
         gn_child_wait(c, gn_after_ms(KILL_WAIT_MS));
     }
     gn_scope_leave(&shield);
@@ -353,9 +395,7 @@ void gn_child_drop(struct gn_child *c)
 
 void gn_child_discard(struct gn_child *c)
 {
-    if (c && !c->ended) {
-        c->told = true;
-        gn_child_kill(c, SIGKILL);
-    }
+    if (c)
+        tell_to_end(c, SIGKILL);
     gn_child_drop(c);
 }

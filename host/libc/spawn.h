@@ -49,11 +49,12 @@ int gn_child_start(const struct gn_spawn *how, struct gn_child **child,
  * ends. Takes the child. NULL is allowed. Never waits. */
 void gn_child_drop(struct gn_child *);
 
-/* gn_child_drop(), with SIGKILL first for one that has not ended. */
+/* gn_child_drop(), with SIGKILL first for one that has not ended and for what it has
+ * started. */
 void gn_child_discard(struct gn_child *);
 
-/* Has it terminated at the deadline: by SIGTERM, and by SIGKILL after `grace` more
- * nanoseconds. Returns 0 or -ENOMEM. */
+/* Has it terminated at the deadline, with what it has started: by SIGTERM, and by
+ * SIGKILL after `grace` more nanoseconds. Returns 0 or -ENOMEM. */
 int gn_child_limit(struct gn_child *, int64_t deadline, int64_t grace);
 
 /* Sends a signal, to its group if it leads one. Returns 0, or -ESRCH when it has ended.
@@ -65,8 +66,9 @@ int gn_child_kill(struct gn_child *, int signal);
  * blocks the thread. */
 int gn_child_wait(struct gn_child *, int64_t deadline);
 
-/* Ends it: SIGTERM, SIGKILL after `grace` nanoseconds. May wait, also in an interrupted
- * fiber. Returns whether it has ended: a process stuck in the kernel does not. */
+/* Ends it and what it has started: SIGTERM, SIGKILL after `grace` nanoseconds. May
+ * wait, also in an interrupted fiber. Returns whether it has ended: a process stuck in
+ * the kernel does not. */
 bool gn_child_end(struct gn_child *, int64_t grace);
 
 /* A pipe for one descriptor of a child: ours in the returned pair's [0] for reading its

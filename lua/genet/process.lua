@@ -108,8 +108,7 @@ local function read_options(what, options)
   if options.cwd then check_text(what, "option 'cwd'", options.cwd) end
   plan.env = read_environment(what, options.env)
   plan.clear_env = options.clear_env or false
-  plan.group = options.group
-  if plan.group == nil then plan.group = options.timeout ~= nil end
+  plan.group = options.group or false
   read_streams(what, options, plan)
   return plan
 end
@@ -153,8 +152,8 @@ end
 -- - `env`: variables by name, on top of the host's; `false` removes one
 -- - `clear_env`: nothing but `env`
 -- - `timeout`: seconds after which it is terminated, `grace` (2) seconds later killed
--- - `group`: it leads a process group of its own, which is signalled as a whole; true with
---   `timeout` unless told
+-- - `group`: it leads a process group of its own, which is signalled as a whole; the keys of the
+--   host's terminal do not reach it
 -- @tparam table options
 -- @treturn[1] Process with `pid`, and the files `stdin`, `stdout`, `stderr` of its pipes
 -- @treturn[2] nil
@@ -268,8 +267,8 @@ function methods:kill(signal)
   return self.child:kill(signal or "TERM")
 end
 
---- Ends it, by SIGTERM and after `grace` seconds by SIGKILL, and closes its pipes. Waits for its
--- end, also in a cancelled task. `<close>` does the same.
+--- Ends it and what it has started, by SIGTERM and after `grace` seconds by SIGKILL, and closes its
+-- pipes. Waits for its end, also in a cancelled task. `<close>` does the same.
 -- @function process:close
 -- @usage child:close()
 function methods:close()
