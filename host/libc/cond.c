@@ -42,14 +42,14 @@ static pthread_mutex_t *enter_gate(const pthread_cond_t *c)
     return gate;
 }
 
-/* As libc's pthread_cond_timedwait(); `until` may be NULL. */
-static int wait_plainly(pthread_cond_t *c, pthread_mutex_t *m,
+/* As libc's pthread_cond_clockwait(); `until` may be NULL. */
+static int wait_plainly(pthread_cond_t *c, pthread_mutex_t *m, clockid_t clock,
                         const struct timespec *until)
 {
     pthread_mutex_t *gate = enter_gate(c);
     int waited = 0, r = pthread_mutex_unlock(m);
     if (r == 0)
-        waited = until ? gn_real()->pthread_cond_timedwait(c, gate, until)
+        waited = until ? gn_real()->pthread_cond_clockwait(c, gate, clock, until)
                        : gn_real()->pthread_cond_wait(c, gate);
     gn_real()->pthread_mutex_unlock(gate);
     if (r == 0)
@@ -70,7 +70,7 @@ static int signal_plainly(pthread_cond_t *c, int (*signal)(pthread_cond_t *))
 int pthread_cond_wait(pthread_cond_t *c, pthread_mutex_t *m)
 {
     if (!gn_fiber_self())
-        return wait_plainly(c, m, NULL);
+        return wait_plainly(c, m, CLOCK_REALTIME, NULL);
     return wait_until(c, m, GN_NEVER);
 }
 
@@ -81,14 +81,22 @@ static clockid_t clock_of(const pthread_cond_t *c)
     return c->__data.__wrefs & 2 ? CLOCK_MONOTONIC : CLOCK_REALTIME;
 }
 
-int pthread_cond_timedwait(pthread_cond_t *c, pthread_mutex_t *m,
+int pthread_cond_clockwait(pthread_cond_t *c, pthread_mutex_t *m, clockid_t clock,
                            const struct timespec *until)
 {
     struct timespec now;
     if (!gn_fiber_self())
-        return wait_plainly(c, m, until);
-    clock_gettime(clock_of(c), &now);
+        return wait_plainly(c, m, clock, until);
+    if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC)
+        return EINVAL;
+    clock_gettime(clock, &now);
     return wait_until(c, m, gn_after(gn_from_timespec(until) - gn_from_timespec(&now)));
+}
+
+int pthread_cond_timedwait(pthread_cond_t *c, pthread_mutex_t *m,
+                           const struct timespec *until)
+{
+    return pthread_cond_clockwait(c, m, clock_of(c), until);
 }
 
 int pthread_cond_signal(pthread_cond_t *c)

@@ -132,13 +132,21 @@ int pthread_mutex_trylock(pthread_mutex_t *m)
     return r == ENOMEM ? EAGAIN : r;
 }
 
-int pthread_mutex_timedlock(pthread_mutex_t *m, const struct timespec *until)
+int pthread_mutex_clocklock(pthread_mutex_t *m, clockid_t clock,
+                            const struct timespec *until)
 {
     struct timespec now;
     if (!gn_fiber_self())
-        return gn_real()->pthread_mutex_timedlock(m, until);
-    clock_gettime(CLOCK_REALTIME, &now);
+        return gn_real()->pthread_mutex_clocklock(m, clock, until);
+    if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC)
+        return EINVAL;
+    clock_gettime(clock, &now);
     return lock_until(m, gn_after(gn_from_timespec(until) - gn_from_timespec(&now)));
+}
+
+int pthread_mutex_timedlock(pthread_mutex_t *m, const struct timespec *until)
+{
+    return pthread_mutex_clocklock(m, CLOCK_REALTIME, until);
 }
 
 int pthread_mutex_unlock(pthread_mutex_t *m)

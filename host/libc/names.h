@@ -17,15 +17,20 @@
       (int, fd_set *, fd_set *, fd_set *, const struct timespec *, const sigset_t *),  \
       "parks")                                                                         \
     X(int, epoll_wait, (int, struct epoll_event *, int, int), "parks")                 \
+    X(int, epoll_pwait,                                                                \
+      (int, struct epoll_event *, int, int, const sigset_t *), "parks")                \
     /* socket.c */                                                                     \
     X(ssize_t, recv, (int, void *, size_t, int), "parks")                              \
     X(ssize_t, recvfrom, (int, void *, size_t, int, struct sockaddr *, socklen_t *),   \
       "parks")                                                                         \
     X(ssize_t, recvmsg, (int, struct msghdr *, int), "parks")                          \
+    X(int, recvmmsg, (int, struct mmsghdr *, unsigned, int, struct timespec *),        \
+      "parks")                                                                         \
     X(ssize_t, send, (int, const void *, size_t, int), "parks")                        \
     X(ssize_t, sendto,                                                                 \
       (int, const void *, size_t, int, const struct sockaddr *, socklen_t), "parks")   \
     X(ssize_t, sendmsg, (int, const struct msghdr *, int), "parks")                    \
+    X(int, sendmmsg, (int, struct mmsghdr *, unsigned, int), "parks")                  \
     X(int, accept, (int, struct sockaddr *, socklen_t *), "parks")                     \
     X(int, accept4, (int, struct sockaddr *, socklen_t *, int), "parks")               \
     X(int, connect, (int, const struct sockaddr *, socklen_t), "parks")                \
@@ -83,11 +88,16 @@
       "excludes the other fibers too")                                                 \
     X(int, pthread_mutex_timedlock, (pthread_mutex_t *, const struct timespec *),      \
       "parks")                                                                         \
+    X(int, pthread_mutex_clocklock,                                                    \
+      (pthread_mutex_t *, clockid_t, const struct timespec *), "parks")                \
     X(int, pthread_mutex_unlock, (pthread_mutex_t *), "wakes fibers too")              \
     /* cond.c */                                                                       \
     X(int, pthread_cond_wait, (pthread_cond_t *, pthread_mutex_t *), "parks")          \
     X(int, pthread_cond_timedwait,                                                     \
       (pthread_cond_t *, pthread_mutex_t *, const struct timespec *), "parks")         \
+    X(int, pthread_cond_clockwait,                                                     \
+      (pthread_cond_t *, pthread_mutex_t *, clockid_t, const struct timespec *),       \
+      "parks")                                                                         \
     X(int, pthread_cond_signal, (pthread_cond_t *), "wakes fibers too")                \
     X(int, pthread_cond_broadcast, (pthread_cond_t *), "wakes fibers too")
 

@@ -1,5 +1,5 @@
-/* poll ppoll select pselect epoll_wait: they tell the truth, because the kernel is
- * asked again after every wait. A stream answers for itself. */
+/* poll ppoll select pselect epoll_wait epoll_pwait: they tell the truth, because the
+ * kernel is asked again after every wait. A stream answers for itself. */
 #include "block.h"
 
 #include <stdlib.h>
@@ -154,6 +154,15 @@ int epoll_wait(int epfd, struct epoll_event *events, int n, int timeout)
         if (r < 0)
             return gn_fail(r);
     }
+}
+
+/* As with ppoll(), the mask has nothing to do on a fiber. */
+int epoll_pwait(int epfd, struct epoll_event *events, int n, int timeout,
+                const sigset_t *mask)
+{
+    if (!gn_may_park())
+        return gn_real()->epoll_pwait(epfd, events, n, timeout, mask);
+    return epoll_wait(epfd, events, n, timeout);
 }
 
 int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t size)

@@ -143,6 +143,44 @@ ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
     return r;
 }
 
+/* ---- several messages at once: one by one, each waiting as those above ---- */
+
+/* The time-out is looked at after each message only, as the kernel does. */
+int recvmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags,
+             struct timespec *timeout)
+{
+    if (!gn_fiber_self())
+        return gn_real()->recvmmsg(fd, msgs, count, flags, timeout);
+    int64_t deadline = timeout ? gn_after(gn_from_timespec(timeout)) : GN_NEVER;
+    bool for_one = flags & MSG_WAITFORONE;
+    unsigned n = 0;
+    flags &= ~MSG_WAITFORONE;
+    while (n < count) {
+        ssize_t r = recvmsg(fd, &msgs[n].msg_hdr, flags);
+        if (r < 0)
+            break;
+        msgs[n++].msg_len = (unsigned)r;
+        flags |= for_one ? MSG_DONTWAIT : 0;
+        if (gn_now() >= deadline)
+            break;
+    }
+    return n > 0 || count == 0 ? (int)n : -1;
+}
+
+int sendmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags)
+{
+    if (!gn_fiber_self())
+        return gn_real()->sendmmsg(fd, msgs, count, flags);
+    unsigned n = 0;
+    for (; n < count; n++) {
+        ssize_t r = sendmsg(fd, &msgs[n].msg_hdr, flags);
+        if (r < 0)
+            break;
+        msgs[n].msg_len = (unsigned)r;
+    }
+    return n > 0 || count == 0 ? (int)n : -1;
+}
+
 /* ---- connections ---- */
 
 /* A blocking accept() on a listening socket that is not ours: another process may be

@@ -119,6 +119,12 @@ static void each_clock_is_gone_by(void **state)
         clock_gettime(clocks[i], &now);
         assert_true(gn_from_timespec(&now) >= gn_from_timespec(&t));
         assert_int_equal(pthread_cond_timedwait(&c, &mutex, &past), ETIMEDOUT);
+        t = after(clocks[!i], 5);
+        assert_int_equal(pthread_cond_clockwait(&c, &mutex, clocks[!i], &t), ETIMEDOUT);
+        clock_gettime(clocks[!i], &now);
+        assert_true(gn_from_timespec(&now) >= gn_from_timespec(&t));
+        assert_int_equal(
+            pthread_cond_clockwait(&c, &mutex, CLOCK_PROCESS_CPUTIME_ID, &t), EINVAL);
         assert_int_equal(pthread_mutex_unlock(&mutex), 0);
         pthread_condattr_destroy(&attr);
         assert_int_equal(pthread_cond_destroy(&c), 0);

@@ -65,6 +65,10 @@ static void a_free_mutex_is_had_even_after_the_deadline(void **state)
     make_mutex(PTHREAD_MUTEX_NORMAL);
     assert_int_equal(pthread_mutex_timedlock(&mutex, &past), 0);
     assert_int_equal(pthread_mutex_timedlock(&mutex, &past), ETIMEDOUT);
+    assert_int_equal(pthread_mutex_clocklock(&mutex, CLOCK_MONOTONIC, &past),
+                     ETIMEDOUT);
+    assert_int_equal(pthread_mutex_clocklock(&mutex, CLOCK_PROCESS_CPUTIME_ID, &past),
+                     EINVAL);
     assert_int_equal(pthread_mutex_unlock(&mutex), 0);
 }
 

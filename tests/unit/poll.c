@@ -2,6 +2,7 @@
 #include "fiber_test.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 
@@ -375,6 +376,24 @@ static void epoll_wait_waits_until_bytes_come(void **state)
     close_both(fd);
 }
 
+static void epoll_pwait_is_epoll_wait_with_a_mask(void **state)
+{
+    (void)state;
+    int fd[2];
+    struct epoll_event e;
+    sigset_t none;
+    sigemptyset(&none);
+    open_pair(fd);
+    int epfd = open_epoll(fd[0]);
+    assert_int_equal(epoll_pwait(epfd, &e, 1, 0, &none), 0);
+    assert_int_equal(epoll_pwait(epfd, &e, 1, SHORT, NULL), 0);
+    meanwhile(write_byte, &fd[1]);
+    assert_int_equal(epoll_pwait(epfd, &e, 1, -1, &none), 1);
+    assert_int_equal(e.data.u32, 77);
+    close(epfd);
+    close_both(fd);
+}
+
 static void epoll_wait_gives_up_at_its_timeout(void **state)
 {
     (void)state;
@@ -426,6 +445,7 @@ int main(void)
         both_ways(select_with_an_endless_timeout_waits),
         both_ways(pselect_waits_as_select_does),
         both_ways(epoll_wait_waits_until_bytes_come),
+        both_ways(epoll_pwait_is_epoll_wait_with_a_mask),
         both_ways(epoll_wait_gives_up_at_its_timeout),
         both_ways(epoll_wait_refuses_what_is_not_an_epoll),
     };

@@ -120,6 +120,50 @@ static void what_is_no_child_is_refused(void **state)
     assert_int_equal(errno, ECHILD);
 }
 
+/* ---- the other names ---- */
+
+static void each_name_waits(void **state)
+{
+    (void)state;
+    int gate[2], status;
+    struct rusage usage;
+    siginfo_t info;
+    assert_int_equal(pipe(gate), 0);
+    for (int name = 0; name < 5; name++) {
+        pid_t pid = start_child(gate, 40 + name), got = pid;
+        meanwhile(write_byte, &gate[1]);
+        if (name == 0)
+            got = wait(&status);
+        else if (name == 1)
+            got = wait3(&status, 0, &usage);
+        else if (name == 2)
+            got = wait4(pid, &status, 0, &usage);
+        else if (name == 3)
+            assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED), 0);
+        else
+            assert_int_equal(waitid(P_ALL, 0, &info, WEXITED), 0);
+        assert_int_equal(got, pid);
+        assert_int_equal(name < 3 ? WEXITSTATUS(status) : info.si_status, 40 + name);
+    }
+    assert_int_equal(wait(NULL), -1);
+    assert_int_equal(errno, ECHILD);
+    assert_int_equal(waitid(P_ALL, 0, NULL, WEXITED), -1);
+    assert_int_equal(errno, ECHILD);
+    close_both(gate);
+}
+
+static void commands_are_executed(void **state)
+{
+    (void)state;
+    assert_true(system(NULL) != 0);
+    int status = system("exit 3");
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 3);
+    status = system("kill -9 $$");
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGKILL);
+}
+
 /* ---- on fibers ---- */
 
 struct parent {
@@ -176,9 +220,41 @@ static void a_cancelled_wait_leaves_the_child(void **state)
     assert_int_equal(errno, ECANCELED);
     write_byte(&gate[1]);
     siginfo_t info;
-    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    assert_int_equal(gn_real()->waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(WEXITSTATUS(status), 5);
+    close_both(gate);
+}
+
+static void execute(void *done)
+{
+    *(bool *)done = system("read line; exit 4") == 4 << 8;
+}
+
+static void a_cancelled_command_is_ended(void **state)
+{
+    (void)state;
+    go(cancel, gn_fiber_self());
+    assert_int_equal(system("sleep 1000 & wait"), -1);
+    assert_int_equal(errno, ECANCELED);
+    assert_int_equal(gn_real()->waitpid(-1, NULL, WNOHANG), -1);
+    assert_int_equal(errno, ECHILD);
+}
+
+static void others_run_while_a_command_is_executed(void **state)
+{
+    (void)state;
+    int gate[2], saved = dup(STDIN_FILENO);
+    bool done = false;
+    assert_int_equal(pipe(gate), 0);
+    dup2(gate[0], STDIN_FILENO);
+    go(execute, &done);
+    gn_yield();
+    assert_false(done);
+    assert_int_equal(write(gate[1], "\n", 1), 1);
+    assert_eventually(done);
+    dup2(saved, STDIN_FILENO);
+    close(saved);
     close_both(gate);
 }
 
@@ -194,6 +270,10 @@ int main(void)
         both_ways(what_is_no_child_is_refused),
         on_a_fiber(each_fiber_waits_for_its_own_child),
         on_a_fiber(a_cancelled_wait_leaves_the_child),
+        both_ways(each_name_waits),
+        both_ways(commands_are_executed),
+        on_a_fiber(a_cancelled_command_is_ended),
+        on_a_fiber(others_run_while_a_command_is_executed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -468,6 +468,68 @@ static void a_hundred_pairs_of_fibers_talk_at_once(void **state)
         close_both(fd[i]);
 }
 
+/* ---- several messages at once ---- */
+
+enum { MESSAGES = 3 };
+
+/* Messages of one byte each. */
+struct bytes {
+    char byte[MESSAGES];
+    struct iovec iov[MESSAGES];
+    struct mmsghdr msg[MESSAGES];
+};
+
+static struct mmsghdr *make_messages(struct bytes *b, const char *bytes)
+{
+    memset(b, 0, sizeof *b);
+    for (int i = 0; i < MESSAGES; i++) {
+        b->byte[i] = bytes[i];
+        b->iov[i] = (struct iovec){&b->byte[i], 1};
+        b->msg[i].msg_hdr.msg_iov = &b->iov[i];
+        b->msg[i].msg_hdr.msg_iovlen = 1;
+    }
+    return b->msg;
+}
+
+static void send_three(void *fd)
+{
+    struct bytes b;
+    if (sendmmsg(*(int *)fd, make_messages(&b, "abc"), MESSAGES, 0) != MESSAGES ||
+        b.msg[2].msg_len != 1)
+        abort();
+}
+
+static void recvmmsg_waits_for_every_message(void **state)
+{
+    (void)state;
+    int fd[2];
+    struct bytes b;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fd), 0);
+    struct mmsghdr *m = make_messages(&b, "   ");
+    meanwhile(send_three, &fd[1]);
+    assert_int_equal(recvmmsg(fd[0], m, MESSAGES, 0, NULL), MESSAGES);
+    assert_memory_equal(b.byte, "abc", MESSAGES);
+    assert_int_equal(b.msg[2].msg_len, 1);
+    close_both(fd);
+}
+
+static void recvmmsg_is_content_with_less(void **state)
+{
+    (void)state;
+    int fd[2];
+    struct bytes b;
+    struct timespec none = {0};
+    assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fd), 0);
+    struct mmsghdr *m = make_messages(&b, "   ");
+    assert_int_equal(recvmmsg(fd[0], m, MESSAGES, MSG_DONTWAIT, NULL), -1);
+    assert_int_equal(errno, EAGAIN);
+    meanwhile(write_byte, &fd[1]);
+    assert_int_equal(recvmmsg(fd[0], m, MESSAGES, MSG_WAITFORONE, NULL), 1);
+    meanwhile(write_byte, &fd[1]);
+    assert_int_equal(recvmmsg(fd[0], m, MESSAGES, 0, &none), 1); /* its time is over */
+    close_both(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -489,6 +551,8 @@ int main(void)
         both_ways(what_is_not_a_socket_is_refused),
         both_ways(datagrams_carry_their_sender),
         both_ways(a_descriptor_passed_along_arrives_once),
+        both_ways(recvmmsg_waits_for_every_message),
+        both_ways(recvmmsg_is_content_with_less),
         on_a_fiber(closing_a_socket_wakes_the_fiber_that_receives),
         on_a_fiber(cancelling_ends_a_blocked_call),
         on_a_fiber(a_hundred_pairs_of_fibers_talk_at_once),
