@@ -322,14 +322,23 @@ static int signal_of(const char *name)
     return -1;
 }
 
-/* child:kill(signal) -> true | nil, message. The signal is a name or a number. */
+/* subprocess.signal(name or number) -> its number | nil when there is none */
+static int s_signal(lua_State *L)
+{
+    lua_Integer sig = lua_tointeger(L, 1);
+    if (lua_type(L, 1) == LUA_TSTRING)
+        sig = signal_of(lua_tostring(L, 1));
+    if (sig <= 0 || sig >= NSIG)
+        return 0;
+    lua_pushinteger(L, sig);
+    return 1;
+}
+
+/* child:kill(number) -> true | nil, message */
 static int child_kill(lua_State *L)
 {
     struct gn_child *c = check_child(L);
-    int sig = lua_isinteger(L, 2) ? (int)lua_tointeger(L, 2)
-                                  : signal_of(luaL_checkstring(L, 2));
-    luaL_argcheck(L, sig > 0 && sig < NSIG, 2, "no such signal");
-    int r = gn_child_kill(c, sig);
+    int r = gn_child_kill(c, (int)luaL_checkinteger(L, 2));
     if (r == 0) {
         lua_pushboolean(L, true);
         return 1;
@@ -393,6 +402,7 @@ static const luaL_Reg methods[] = {
 static const luaL_Reg functions[] = {
     {"start", s_start},
     {"release", s_release},
+    {"signal", s_signal},
     {NULL, NULL},
 };
 

@@ -264,7 +264,11 @@ end
 -- @treturn[2] string `the process has ended`
 -- @usage child:kill("INT")
 function methods:kill(signal)
-  return self.child:kill(signal or "TERM")
+  local number = subprocess.signal(signal or "TERM")
+  if not number then
+    error(("process:kill: there is no signal '%s'"):format(tostring(signal)), 2)
+  end
+  return self.child:kill(number)
 end
 
 --- Ends it and what it has started, by SIGTERM and after `grace` seconds by SIGKILL, and closes its
