@@ -1,12 +1,14 @@
 /* read readv write writev sendfile close, on whatever the descriptor is.
  *
  * Pipes and sockets are tried with RWF_NOWAIT, which leaves their flags alone; what
- * does not know it (terminals) is asked by poll(2) first. Regular files never wait: the
- * plain call is made. */
+ * does not know it (terminals, FIFOs) is asked by poll(2) first. Regular files never
+ * wait: the plain call is made. */
 #include "block.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/sendfile.h>
+#include <sys/stat.h>
 
 typedef ssize_t (*vector_call)(int, const struct iovec *, int);
 typedef ssize_t (*nowait_call)(int, const struct iovec *, int, off_t, int);
@@ -35,6 +37,27 @@ static bool blocks(int fd, short event)
     return gn_real()->poll(&p, 1, 0) == 0;
 }
 
+/* Whether the plain call does on a fiber what it does on a thread. */
+static bool is_plain(int fd)
+{
+    struct stat st;
+    int flags = fcntl(fd, F_GETFL);
+    return flags < 0 || flags & O_NONBLOCK || fstat(fd, &st) < 0 || S_ISREG(st.st_mode);
+}
+
+/* The plain call where poll(2) has promised no more than room for PIPE_BUF bytes. */
+static ssize_t transfer_some(const struct way *w, int fd, const struct iovec *iov,
+                             int count)
+{
+    while (count > 1 && iov->iov_len == 0)
+        iov++, count--;
+    if (w->event == POLLIN || count == 0)
+        return w->plain(fd, iov, count);
+    struct iovec part = *iov;
+    part.iov_len = part.iov_len < PIPE_BUF ? part.iov_len : PIPE_BUF;
+    return w->plain(fd, &part, 1);
+}
+
 /* Moves what can be moved at once; waits until that is something. As libc's readv or
  * writev, but a write may be short. */
 static ssize_t transfer(const struct way *w, int fd, const struct iovec *iov, int count)
@@ -44,8 +67,10 @@ static ssize_t transfer(const struct way *w, int fd, const struct iovec *iov, in
         bool unknown = r < 0 && errno == EOPNOTSUPP; /* NOWAIT, to such descriptors */
         if (r >= 0 || (errno != EAGAIN && !unknown))
             return r;
-        if (unknown && !blocks(fd, w->event))
+        if (unknown && is_plain(fd))
             return w->plain(fd, iov, count);
+        if (unknown && !blocks(fd, w->event))
+            return transfer_some(w, fd, iov, count);
         if (w->wait(fd) < 0) /* EPERM: a file that is not in the cache */
             return errno == EPERM ? w->plain(fd, iov, count) : -1;
     }

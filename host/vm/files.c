@@ -61,7 +61,27 @@ static int acquire(struct gn_file *f)
     return r;
 }
 
-int gn_file_use(lua_State *L, int fn)
+/* Raises the error on the top of the stack as if the running function had: Lua's own
+ * cannot see, from inside, whose argument was bad and where it was called. `shift` is
+ * how many arguments it was given in front. */
+static int raise_as_own(lua_State *L, int shift)
+{
+    int arg, length = 0;
+    const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+    if (!text)
+        return lua_error(L);
+    if (sscanf(text, "bad argument #%d to '?' (%n", &arg, &length) == 1 && length > 0) {
+        lua_pushlstring(L, text + length, strlen(text + length) - 1);
+        return luaL_argerror(L, arg - shift, lua_tostring(L, -1));
+    }
+    luaL_where(L, 1);
+    lua_insert(L, -2);
+    lua_concat(L, 2);
+    return lua_error(L);
+}
+
+/* As gn_file_use(), for a function that was given a handle in front. */
+static int use(lua_State *L, int fn, int shift)
 {
     struct gn_file *f = lua_touserdata(L, 1);
     int args = lua_gettop(L);
@@ -84,8 +104,13 @@ int gn_file_use(lua_State *L, int fn)
     if (cause < 0)
         return gn_vm_raise(L, cause);
     if (status != LUA_OK)
-        return lua_error(L);
+        return raise_as_own(L, shift);
     return lua_gettop(L) - 1;
+}
+
+int gn_file_use(lua_State *L, int fn)
+{
+    return use(L, fn, 0);
 }
 
 /* ---- the FILE ---- */
@@ -236,7 +261,7 @@ static int default_method(lua_State *L)
         return forward(L);
     }
     lua_insert(L, 1);
-    return gn_file_use(L, lua_upvalueindex(2));
+    return use(L, lua_upvalueindex(2), 1);
 }
 
 /* io.close: of the default output unless there is an argument. */

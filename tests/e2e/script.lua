@@ -50,4 +50,23 @@ function script.output(text, ...)
   return result.out
 end
 
+--- Runs a shell command in the directory of a script, which is `script.lua`; the binary is
+-- `$GENET`. Returns what it has printed; fails when it has failed, or not ended in time.
+function script.shell(text, command)
+  local directory = script.write(text)
+  local binary = support.binary:find("^/") and support.binary
+    or require("lfs").currentdir() .. "/" .. support.binary
+  local pipe = assert(io.popen(("cd %s && GENET=%s exec timeout -k 1 %d env --default-signal "
+    .. "sh -c %s 2>%s/err"):format(directory, support.quote(binary), support.patience,
+    support.quote(command), directory)))
+  local printed = pipe:read("a")
+  local ok, how, code = pipe:close()
+  local problem = support.read_file(directory .. "/err")
+  support.remove(directory)
+  if not ok or problem ~= "" then
+    error(("%s: %s %d\n%s%s"):format(command, how, code, problem, printed), 2)
+  end
+  return printed
+end
+
 return script

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 
@@ -341,6 +342,49 @@ static void sendfile_feeds_a_slow_reader(void **state)
     free(data);
 }
 
+/* ---- FIFOs, which do not know RWF_NOWAIT ---- */
+
+/* Opens a new FIFO, which is gone from the disk then. */
+static int open_fifo(int flags)
+{
+    char dir[] = "/tmp/genet-fifo.XXXXXX", name[64];
+    assert_non_null(mkdtemp(dir));
+    snprintf(name, sizeof name, "%s/fifo", dir);
+    assert_int_equal(mkfifo(name, 0600), 0);
+    int fd = open(name, flags | O_CLOEXEC);
+    assert_true(fd >= 0);
+    unlink(name);
+    rmdir(dir);
+    return fd;
+}
+
+static void megabytes_go_through_a_FIFO(void **state)
+{
+    (void)state;
+    int fd = open_fifo(O_RDWR);
+    char *data = big_pattern();
+    struct reader r = {.fd = fd};
+    meanwhile(read_slowly, &r);
+    assert_int_equal(write(fd, data, BIG), BIG);
+    assert_eventually(r.done);
+    assert_true(r.right);
+    close(fd);
+    free(data);
+}
+
+static void a_FIFO_without_writers_is_at_its_end(void **state)
+{
+    (void)state;
+    int fd = open_fifo(O_RDONLY | O_NONBLOCK);
+    char c;
+    assert_int_equal(read(fd, &c, 1), 0);
+    close(fd);
+    fd = open_fifo(O_RDWR | O_NONBLOCK);
+    assert_int_equal(read(fd, &c, 1), -1);
+    assert_int_equal(errno, EAGAIN);
+    close(fd);
+}
+
 /* ---- between fibers ---- */
 
 static void close_it(void *fd)
@@ -407,6 +451,8 @@ int main(void)
         both_ways(a_terminal_is_waited_for),
         both_ways(a_reset_connection_is_an_error_not_an_end),
         both_ways(sendfile_feeds_a_slow_reader),
+        both_ways(megabytes_go_through_a_FIFO),
+        both_ways(a_FIFO_without_writers_is_at_its_end),
         on_a_fiber(closing_a_pipe_wakes_the_fiber_that_reads),
         on_a_fiber(cancelling_ends_a_blocked_call),
     };
