@@ -42,6 +42,7 @@ add("open", "cooperative", "io.open io.lines io.input io.output of a FIFO or a t
 
 local handles = {} -- made once, for what they have buffered
 local own_print = print
+local is_own = debug.getinfo(print, "S").what == "C" -- a server's goes to the log
 
 -- The functions of io that use a default file know ours only in these.
 local use_defaults = replacing(io, {"read", "write", "flush", "close"}, stdio)
@@ -75,7 +76,7 @@ add("stdout", "cooperative", "io.stdout, io.write and print, to a pipe or a term
   function(row)
     io.stdout:flush()
     replace_standard(row, "output")
-    if handles.stdout and print == own_print then _G.print = print_waiting end
+    if handles.stdout and is_own and print == own_print then _G.print = print_waiting end
   end,
   function(row)
     io.stdout:flush()

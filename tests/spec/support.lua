@@ -120,6 +120,43 @@ function Exchange:finish()
   return true
 end
 
+-- A child of genet.subprocess, which has ended well.
+local Child = {}
+Child.__index = Child
+
+function Child.pid() return 4711 end
+function Child.wait() return true end
+function Child.result() return true, "exit", 0 end
+function Child:limit(seconds, grace) self.limits = {seconds, grace} end
+function Child:kill(signal) self.killed = signal return true end
+function Child:finish(grace) self.finished = grace end
+
+--- What genet.subprocess was told to start last, and the child it gave.
+support.subprocess = {}
+
+package.preload["genet.subprocess"] = function()
+  local function start(plan)
+    local child = setmetatable({}, Child)
+    support.subprocess.plan, support.subprocess.child = plan, child
+    if plan.argv[1] == "nonesuch" then return nil, "nonesuch: No such file or directory" end
+    return child
+  end
+  local signals = {TERM = 15, KILL = 9}
+  return {start = start, release = function() end, signal = function(name) return signals[name] end}
+end
+
+--- What stands in for io and os: Lua's own functions, each under another identity.
+support.stdio = {standard = function() end, set_default = function() end}
+
+for name, fn in pairs{
+  popen = io.popen, open = io.open, lines = io.lines, input = io.input, output = io.output,
+  read = io.read, write = io.write, flush = io.flush, close = io.close, execute = os.execute,
+} do
+  support.stdio[name] = function(...) return fn(...) end
+end
+
+package.preload["genet.stdio"] = function() return support.stdio end
+
 --- The error value that a function raises; fails when it raises none.
 function support.raised(fn, ...)
   local ok, err = pcall(fn, ...)
