@@ -17,8 +17,8 @@
       (int, fd_set *, fd_set *, fd_set *, const struct timespec *, const sigset_t *),  \
       "parks")                                                                         \
     X(int, epoll_wait, (int, struct epoll_event *, int, int), "parks")                 \
-    X(int, epoll_pwait,                                                                \
-      (int, struct epoll_event *, int, int, const sigset_t *), "parks")                \
+    X(int, epoll_pwait, (int, struct epoll_event *, int, int, const sigset_t *),       \
+      "parks")                                                                         \
     /* socket.c */                                                                     \
     X(ssize_t, recv, (int, void *, size_t, int), "parks")                              \
     X(ssize_t, recvfrom, (int, void *, size_t, int, struct sockaddr *, socklen_t *),   \
