@@ -2,6 +2,7 @@
 
 #include "../log.h"
 #include "core.h"
+#include "offload.h"
 #include "tasks.h"
 
 #include <errno.h>
@@ -35,6 +36,8 @@ static int set_up(lua_State *L)
     lua_setfield(L, -2, "genet.core");
     lua_pushcfunction(L, luaopen_genet_tasks);
     lua_setfield(L, -2, "genet.tasks");
+    lua_pushcfunction(L, luaopen_genet_pool);
+    lua_setfield(L, -2, "genet.pool");
     add_framework(L);
     return 0;
 }
