@@ -176,9 +176,19 @@ static void replace(lua_State *L, const char *name)
     lua_setfield(L, -2, name);
 }
 
-/* Makes every way to run a coroutine leave a frame. */
-static int watch_coroutines(lua_State *L)
+static int push_table(lua_State *L)
 {
+    lua_newtable(L);
+    return 1;
+}
+
+/* Makes every way to run a coroutine leave a frame; and lets the framework be required,
+ * where there are no requests. */
+static int prepare(lua_State *L)
+{
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+    lua_pushcfunction(L, push_table);
+    lua_setfield(L, -2, "genet.exchange");
     lua_getglobal(L, "coroutine");
     replace(L, "close");
     replace(L, "resume");
@@ -196,7 +206,7 @@ static struct worker *worker_new(void)
     if (!w)
         return NULL;
     if (gn_vm_open(&w->vm) == 0) {
-        lua_pushcfunction(w->vm.L, watch_coroutines);
+        lua_pushcfunction(w->vm.L, prepare);
         if (lua_pcall(w->vm.L, 0, 0, 0) == LUA_OK)
             return w;
     }
