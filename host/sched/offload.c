@@ -3,17 +3,29 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-enum { IDLE_SECONDS = 10, INTERRUPT_MS = 10 };
+enum { IDLE_SECONDS = 10, INTERRUPT_MS = 10, HEAVY_LEAST = 4 };
 
 struct gn_pool {
     pthread_mutex_t lock; /* protects everything here, and each job's `link` */
     pthread_cond_t work;  /* a job was queued, or the pool closes */
     pthread_cond_t quiet; /* a thread has ended */
     struct gn_list queue;
+    struct gn_list held; /* heavy jobs that wait until another one has ended */
     unsigned queued, threads, idle, most;
+    unsigned heavy, most_heavy; /* heavy jobs: queued or running, and how many may be */
     bool closing;
 };
+
+/* As many as there are processors; some threads are left for the others. */
+static unsigned heavy_bound(unsigned threads)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned most = processors < HEAVY_LEAST ? HEAVY_LEAST : (unsigned)processors;
+    unsigned spared = threads - threads / 4;
+    return most < spared ? most : spared;
+}
 
 struct gn_pool *gn_pool_new(unsigned threads)
 {
@@ -28,8 +40,62 @@ struct gn_pool *gn_pool_new(unsigned threads)
     pthread_cond_init(&p->quiet, &attr);
     pthread_condattr_destroy(&attr);
     gn_list_init(&p->queue);
+    gn_list_init(&p->held);
     p->most = threads;
+    p->most_heavy = heavy_bound(threads);
     return p;
+}
+
+/* ---- the queue; all called with the lock held ---- */
+
+static void push(struct gn_pool *p, struct gn_job *job)
+{
+    job->held = false;
+    gn_list_append(&p->queue, &job->link);
+    p->queued++;
+}
+
+/* A heavy job was run or left the queue: the next one may be queued. */
+static void admit(struct gn_pool *p)
+{
+    struct gn_list *l = gn_list_pop(&p->held);
+    if (l)
+        push(p, gn_container_of(l, struct gn_job, link));
+    else
+        p->heavy--;
+}
+
+/* Whether the job is to wait for other heavy ones; else it counts as one from now on.
+ */
+static bool hold(struct gn_pool *p, struct gn_job *job)
+{
+    job->held = job->heavy && p->heavy >= p->most_heavy;
+    if (job->held)
+        gn_list_append(&p->held, &job->link);
+    else
+        p->heavy += job->heavy;
+    return job->held;
+}
+
+/* Takes a job that no thread has begun out of its list. */
+static void unqueue(struct gn_pool *p, struct gn_job *job)
+{
+    gn_list_del(&job->link);
+    if (job->held)
+        return;
+    p->queued--;
+    if (job->heavy)
+        admit(p);
+}
+
+/* Takes the first job out of the queue; NULL when it is empty. */
+static struct gn_job *pop(struct gn_pool *p)
+{
+    struct gn_list *l = gn_list_pop(&p->queue);
+    if (!l)
+        return NULL;
+    p->queued--;
+    return gn_container_of(l, struct gn_job, link);
 }
 
 /* ---- on the scheduler's thread ---- */
@@ -47,16 +113,6 @@ static void on_done(struct gn_message *m)
 }
 
 /* ---- on a pool thread ---- */
-
-/* Takes a job out of the queue; NULL when it is empty. Called with the lock held. */
-static struct gn_job *pop(struct gn_pool *p)
-{
-    struct gn_list *l = gn_list_pop(&p->queue);
-    if (!l)
-        return NULL;
-    p->queued--;
-    return gn_container_of(l, struct gn_job, link);
-}
 
 /* Next job, or NULL when the thread should end. Called and returns with the lock held.
  */
@@ -80,10 +136,13 @@ static void *serve(void *arg)
     pthread_mutex_lock(&p->lock);
     while ((job = next_job(p))) {
         struct gn_sched *sched = job->sched;
+        bool heavy = job->heavy;
         pthread_mutex_unlock(&p->lock);
         job->run(job);
         gn_sched_post(sched, &job->message);
         pthread_mutex_lock(&p->lock);
+        if (heavy)
+            admit(p);
     }
     p->threads--;
     pthread_cond_signal(&p->quiet);
@@ -113,15 +172,19 @@ static int enqueue(struct gn_pool *p, struct gn_job *job)
 {
     int r = 0;
     pthread_mutex_lock(&p->lock);
+    if (hold(p, job))
+        goto out;
     if (p->queued >= p->idle && p->threads < p->most)
         r = start_thread(p);
     if (r < 0 && p->threads > 0)
         r = 0; /* the others will do */
     if (r == 0) {
-        gn_list_append(&p->queue, &job->link);
-        p->queued++;
+        push(p, job);
         pthread_cond_signal(&p->work);
+    } else if (job->heavy) {
+        admit(p);
     }
+out:
     pthread_mutex_unlock(&p->lock);
     return r < 0 ? -ENOMEM : 0;
 }
@@ -132,8 +195,8 @@ static bool take_back(struct gn_pool *p, struct gn_job *job)
 {
     pthread_mutex_lock(&p->lock);
     bool queued = !gn_list_empty(&job->link);
-    gn_list_del(&job->link);
-    p->queued -= queued;
+    if (queued)
+        unqueue(p, job);
     pthread_mutex_unlock(&p->lock);
     return queued;
 }
@@ -208,13 +271,16 @@ int gn_offload_attended(struct gn_job *job, void (*interrupt)(struct gn_job *))
 
 void gn_pool_free(struct gn_pool *p)
 {
-    struct gn_job *job;
+    struct gn_list *l;
     if (!p)
         return;
     pthread_mutex_lock(&p->lock);
     p->closing = true;
-    while ((job = pop(p)))
+    while ((l = gn_list_pop(&p->held)) || (l = gn_list_pop(&p->queue))) {
+        struct gn_job *job = gn_container_of(l, struct gn_job, link);
         job->drop(job);
+    }
+    p->queued = 0;
     pthread_cond_broadcast(&p->work);
     while (p->threads > 0)
         pthread_cond_wait(&p->quiet, &p->lock);

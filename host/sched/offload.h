@@ -1,7 +1,12 @@
 /* The offload pool: threads for calls that block and have no descriptor to wait for.
  *
  * Threads start when work waits and none is idle, up to a bound, and end after ten idle
- * seconds. One pool serves all schedulers of a host. */
+ * seconds. One pool serves all schedulers of a host.
+ *
+ * A heavy job is one that may take long. Of these only so many are run at once as the
+ * machine has processors (four at least, and at most three
+ * quarters of the threads), so that quick ones,
+ * such as name resolution, always find a thread. */
 #ifndef GN_OFFLOAD_H
 #define GN_OFFLOAD_H
 
@@ -17,11 +22,13 @@ struct gn_job {
         struct gn_job *); /* on a pool thread; may block; must not use the scheduler */
     void (*drop)(struct gn_job *); /* frees it; called by the pool only when nobody
                                       waits any more */
+    bool heavy;                    /* may take long */
     struct gn_message message;     /* private from here on */
     struct gn_list link;
     struct gn_fiber *fiber; /* NULL once abandoned; the scheduler's thread only */
     struct gn_sched *sched;
     bool done;
+    bool held; /* waits for other heavy ones; protected by the pool's lock */
 };
 
 /* Makes a pool of at most `threads` threads; none is started yet. Returns NULL when out

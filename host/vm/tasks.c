@@ -164,12 +164,27 @@ static int t_on_end(lua_State *L)
     return 0;
 }
 
+/* Whether a traceback is kept of the error at index 1. */
+static bool is_kept(lua_State *L, const struct gn_call *c)
+{
+    if (!c->keeps)
+        return false;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, c);
+    lua_rawgeti(L, -1, 1);
+    bool same = lua_rawequal(L, -1, 1);
+    lua_pop(L, 2);
+    return same;
+}
+
 /* tasks.keep_traceback(err, traceback): for an error that is caught and raised again:
- * if the call ends by it, this is its traceback. */
+ * if the call ends by it, this is its traceback. The first of an error stays: it goes
+ * deepest. */
 static int t_keep_traceback(lua_State *L)
 {
     struct gn_call *c = check_call(L);
     lua_settop(L, 2);
+    if (is_kept(L, c))
+        return 0;
     lua_createtable(L, 2, 0);
     lua_rotate(L, 1, 1);
     lua_rawseti(L, 1, 2);

@@ -4,6 +4,7 @@
 #include "core.h"
 #include "files.h"
 #include "subprocess.h"
+#include "offload.h"
 #include "tasks.h"
 
 #include <errno.h>
@@ -29,18 +30,21 @@ static void add_framework(lua_State *L)
     lua_pop(L, 2);
 }
 
+/* The C modules that every state knows. */
+static const luaL_Reg modules[] = {
+    {"genet.core", luaopen_genet_core},
+    {"genet.pool", luaopen_genet_pool},
+    {"genet.stdio", luaopen_genet_stdio},
+    {"genet.subprocess", luaopen_genet_subprocess},
+    {"genet.tasks", luaopen_genet_tasks},
+    {NULL, NULL},
+};
+
 static int set_up(lua_State *L)
 {
     luaL_openlibs(L);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-    lua_pushcfunction(L, luaopen_genet_core);
-    lua_setfield(L, -2, "genet.core");
-    lua_pushcfunction(L, luaopen_genet_tasks);
-    lua_setfield(L, -2, "genet.tasks");
-    lua_pushcfunction(L, luaopen_genet_stdio);
-    lua_setfield(L, -2, "genet.stdio");
-    lua_pushcfunction(L, luaopen_genet_subprocess);
-    lua_setfield(L, -2, "genet.subprocess");
+    luaL_setfuncs(L, modules, 0);
     add_framework(L);
     return 0;
 }

@@ -27,6 +27,16 @@ package.preload["genet.core"] = function() return core end
 
 package.preload["genet.tasks"] = function() return {on_end = function() end} end
 
+--- Offloaded calls are made at once, by `support.pool.run`.
+support.pool = {}
+
+function support.pool.run(fn, name, ...)
+  if type(fn) == "string" then fn = name and require(fn)[name] or require(fn) end
+  return pcall(fn, ...)
+end
+
+package.preload["genet.pool"] = function() return support.pool end
+
 -- The host knows exchanges by number; here each is a table that its functions are given.
 local Exchange = {}
 

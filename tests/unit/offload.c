@@ -414,6 +414,93 @@ static void without_a_thread_an_attended_job_does_not_run(void **state)
     assert_int_equal(ran, 0);
 }
 
+/* ---- heavy jobs ---- */
+
+enum { POOL = 16, HEAVY = 14 }; /* jobs, of which at least two wait */
+
+static int heavy_at_once(void)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    return processors < 4 ? 4 : processors > 12 ? 12 : (int)processors;
+}
+
+static struct {
+    struct gn_fiber *fiber[HEAVY];
+    int result[HEAVY];
+    unsigned ended;
+} heavy;
+
+static void offload_heavy(void *number)
+{
+    unsigned i = (unsigned)(uintptr_t)number;
+    struct work *w = new_work(blocked.gate[0], 1);
+    w->job.heavy = true;
+    heavy.result[i] = gn_offload(&w->job);
+    heavy.ended++;
+    if (heavy.result[i] == 0)
+        free(w);
+}
+
+static void begin_heavy(void)
+{
+    open_gate();
+    use_pool(POOL);
+    heavy.ended = 0;
+    for (unsigned i = 0; i < HEAVY; i++)
+        heavy.fiber[i] = go(offload_heavy, (void *)(uintptr_t)i);
+    assert_eventually(running == heavy_at_once());
+    usleep(2000);
+    assert_int_equal(running, heavy_at_once());
+}
+
+static void end_heavy(unsigned jobs)
+{
+    for (unsigned i = 0; i < jobs; i++)
+        write_byte(&blocked.gate[1]);
+    assert_eventually(heavy.ended == HEAVY);
+    assert_eventually(ran == (int)jobs);
+    close_both(blocked.gate);
+}
+
+static void heavy_jobs_leave_threads_to_the_others(void **state)
+{
+    (void)state;
+    begin_heavy();
+    struct work *w = new_work(-1, 1);
+    assert_int_equal(gn_offload(&w->job), 0);
+    assert_int_equal(ran, 1);
+    free(w);
+    ran = 0;
+    end_heavy(HEAVY);
+}
+
+static void cancelling_drops_a_heavy_job_that_waits_for_others(void **state)
+{
+    (void)state;
+    begin_heavy();
+    int began = heavy_at_once();
+    for (unsigned i = 1; i < HEAVY; i++) /* the first runs, the last may wait */
+        gn_cancel(heavy.fiber[i], -ECANCELED);
+    assert_eventually(heavy.ended == HEAVY - 1);
+    assert_int_equal(dropped, HEAVY - began);
+    end_heavy((unsigned)began);
+    assert_eventually(dropped == HEAVY - 1);
+}
+
+static void every_heavy_job_has_its_turn_whoever_is_cancelled(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 50; round++) {
+        begin(NULL);
+        begin_heavy();
+        gn_cancel(heavy.fiber[round % HEAVY], -ECANCELED);
+        gn_yield();
+        unsigned left = HEAVY - (unsigned)dropped;
+        end_heavy(left);
+        assert_eventually(dropped == 1);
+    }
+}
+
 /* ---- the end of a pool ---- */
 
 static void open_the_gate_later(void *unused)
@@ -481,6 +568,9 @@ int main(void)
         job_test(cancelling_takes_an_attended_job_back_before_it_begins),
         job_test(a_cancelled_fiber_begins_no_attended_job_that_can_be_interrupted),
         job_test(without_a_thread_an_attended_job_does_not_run),
+        job_test(heavy_jobs_leave_threads_to_the_others),
+        job_test(cancelling_drops_a_heavy_job_that_waits_for_others),
+        job_test(every_heavy_job_has_its_turn_whoever_is_cancelled),
         cmocka_unit_test_setup(the_end_of_a_pool_waits_for_running_jobs, begin),
         cmocka_unit_test(a_pool_that_never_worked_may_be_freed_and_so_may_none),
     };
