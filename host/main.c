@@ -1,6 +1,7 @@
 /* The command line: its options are read by lua/genet/cli.lua; here they become a
  * server or a script. */
 #include "genet.h"
+#include "http/control.h"
 #include "libc/real.h"
 #include "log.h"
 #include "script.h"
@@ -18,10 +19,11 @@ enum { EXIT_FAILED = 1, EXIT_MISUSE = 2 };
 struct command {
     int argc;
     char **argv;
-    enum { RUNSERVER, RUN, PATCHES } verb;
+    enum { RUNSERVER, RUN, PATCHES, RELOAD, STATUS } verb;
     struct genet_options options;            /* of `runserver` */
     char *path;                              /* what to serve, or to run */
     char **certificates, **keys, *client_ca; /* of `runserver` */
+    char *control;                           /* path of the control socket, or NULL */
     char **list; /* addresses to listen on, or the script's arguments; ended by NULL */
 };
 
@@ -90,6 +92,7 @@ static void read_server(lua_State *L, struct command *c)
     c->keys = list_field(L, "key");
     o->keys = (const char *const *)c->keys;
     o->client_ca = c->client_ca = optional_field(L, "client_ca");
+    o->control = c->control = optional_field(L, "control");
     o->max_connections = (int)number_field(L, "max_connections");
     o->max_body = (long long)number_field(L, "max_body");
     o->max_head = size_field(L, "max_head");
@@ -98,6 +101,9 @@ static void read_server(lua_State *L, struct command *c)
     o->head_timeout = number_field(L, "head_timeout");
     o->keep_alive = number_field(L, "keep_alive");
     o->drain = number_field(L, "drain");
+    o->load_timeout = number_field(L, "load_timeout");
+    o->reload = bool_field(L, "reload");
+    o->debug = bool_field(L, "debug");
     char *level = copy_field(L, "log_level");
     gn_log_set_level((enum gn_level)gn_level_of(level));
     free(level);
@@ -118,7 +124,8 @@ static void push_argv(lua_State *L, const struct command *c)
     }
 }
 
-static const char *const verbs[] = {"runserver", "run", "patches", NULL};
+static const char *const verbs[] = {"runserver", "run",    "patches",
+                                    "reload",    "status", NULL};
 
 /* Fills in the command; the Lua side ends the process for --help and for misuse. */
 static int read_command(lua_State *L)
@@ -134,6 +141,8 @@ static int read_command(lua_State *L)
         read_server(L, c);
     else if (c->verb == RUN)
         read_script(L, c);
+    else if (c->verb == RELOAD || c->verb == STATUS)
+        c->control = optional_field(L, "control");
     return 0;
 }
 
@@ -164,6 +173,7 @@ static void free_command(struct command *c)
     free_list(c->certificates);
     free_list(c->keys);
     free(c->client_ca);
+    free(c->control);
     free(c->path);
 }
 
@@ -184,7 +194,7 @@ static void on_signal(int sig)
 static void on_hangup(int sig)
 {
     (void)sig;
-    genet_reload_certificates(server);
+    genet_reload(server);
 }
 
 static void on_ready(struct genet *g, void *arg)
@@ -243,8 +253,10 @@ int main(int argc, char **argv)
         status = run_server(&c);
     else if (c.verb == RUN)
         status = gn_script_run(c.path, c.list);
-    else
+    else if (c.verb == PATCHES)
         print_patches();
+    else
+        status = gn_control_ask(c.control, verbs[c.verb]);
     free_command(&c);
     return status;
 }

@@ -1,6 +1,7 @@
 #include "script.h"
 
 #include "http/exchange.h"
+#include "http/generations.h"
 #include "sched/offload.h"
 #include "vm/vm.h"
 
@@ -45,6 +46,7 @@ static int run(lua_State *L)
 {
     struct script *s = lua_touserdata(L, 1);
     gn_exchanges_register(L, &s->exchanges);
+    gn_generations_register(L, NULL);
     gn_vm_push_function(L, "genet.loader", "search_beside");
     lua_pushstring(L, s->file);
     lua_call(L, 1, 0);

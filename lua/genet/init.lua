@@ -69,6 +69,22 @@ genet.every = timer.every
 -- @usage return {generation = genet.generation()}
 genet.generation = core.generation
 
+--- Whether scripts that were loaded later serve already, and this task, or request, is to end
+-- within `--drain` seconds.
+-- @function genet.retiring
+-- @treturn boolean
+-- @usage while not genet.retiring() do work() end
+genet.retiring = core.retiring
+
+--- Loads the scripts again, as `genet reload` does. Waits.
+-- @treturn[1] integer the number of the generation that serves since
+-- @treturn[2] nil
+-- @treturn[2] string why it could not be loaded
+-- @usage local number, problem = genet.reload()
+function genet.reload()
+  return require("genet.generations").reload()
+end
+
 --- An answer by the names of its parts: see `genet.response`.
 -- @function genet.response
 -- @tparam table parts `status`, `headers`, `body`

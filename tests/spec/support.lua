@@ -27,6 +27,12 @@ package.preload["genet.core"] = function() return core end
 
 package.preload["genet.tasks"] = function() return {on_end = function() end} end
 
+local function nothing() end
+
+package.preload["genet.generations"] = function()
+  return {watch = nothing, watch_scripts = nothing, debug = nothing}
+end
+
 -- The host knows exchanges by number; here each is a table that its functions are given.
 local Exchange = {}
 
