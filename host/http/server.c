@@ -84,6 +84,7 @@ struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
     if (!g)
         goto fail;
     g->options = *o;
+    gn_log_set_speaker(gn_vm_speaker);
     g->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->reload = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->path = strdup(o->path);

@@ -70,7 +70,8 @@ static int core_level(lua_State *L)
 /* core.generation() -> number of this load of the scripts, from 1 */
 static int core_generation(lua_State *L)
 {
-    lua_pushinteger(L, gn_vm_of(L)->number);
+    unsigned number = gn_vm_of(L)->number;
+    lua_pushinteger(L, number ? number : 1);
     return 1;
 }
 

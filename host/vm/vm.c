@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <lualib.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,7 +70,7 @@ static lua_State *new_state(void)
 
 int gn_vm_open(struct gn_vm *vm)
 {
-    *vm = (struct gn_vm){.L = new_state(), .on_end = LUA_NOREF, .number = 1};
+    *vm = (struct gn_vm){.L = new_state(), .on_end = LUA_NOREF};
     gn_list_init(&vm->calls);
     if (!vm->L)
         return -ENOMEM;
@@ -396,6 +397,14 @@ void gn_vm_cancel(struct gn_vm *vm)
 {
     for (struct gn_list *l = vm->calls.next; l != &vm->calls; l = l->next)
         gn_scope_cancel(&gn_container_of(l, struct gn_call, link)->scope, -ECANCELED);
+}
+
+size_t gn_vm_speaker(char *out, size_t room)
+{
+    const struct gn_call *c = gn_call_self();
+    if (!c || c->vm->number == 0)
+        return 0;
+    return (size_t)snprintf(out, room, "[%u] ", c->vm->number);
 }
 
 int gn_vm_raise(lua_State *L, int error)

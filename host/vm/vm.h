@@ -28,7 +28,7 @@ struct gn_vm {
     unsigned count[GN_CALL_KINDS]; /* of them */
     struct gn_fiber *waiter;       /* in gn_vm_wait(), or NULL */
     int on_end; /* in the registry: what to tell of ended calls that had a `current` */
-    unsigned number; /* of the generation it is; 1 unless told */
+    unsigned number; /* of the generation it is; 0: a plain script's */
     bool retired;    /* a later one serves; this one ends what it has begun */
 };
 
@@ -102,6 +102,10 @@ void gn_vm_cancel(struct gn_vm *);
 
 /* Pushes the function `name` of a Lua module, which it requires first. May raise. */
 void gn_vm_push_function(lua_State *, const char *module, const char *name);
+
+/* For gn_log_set_speaker(): the number of the generation that the running call is of.
+ */
+size_t gn_vm_speaker(char *out, size_t room);
 
 /* Raises what a wait that returned `error` means to Lua: "cancelled", "timeout", or the
  * errno's text. */

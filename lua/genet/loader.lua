@@ -2,8 +2,10 @@
 -- @module genet.loader
 
 local app = require "genet.app"
+local core = require "genet.core"
 local generations = require "genet.generations"
 local lfs = require "lfs"
+local live = require "genet.live"
 
 local loader = {}
 
@@ -78,6 +80,7 @@ function loader.load(path)
     loader.search_beside(path)
     load_script(root, path)
   end
+  if generations.debug() then live.attach(root, core.generation()) end
   root:freeze()
   return root
 end
