@@ -37,6 +37,11 @@ struct genet_options {
     double head_timeout;   /* seconds for all of a head; 10 */
     double keep_alive;     /* seconds that a connection may idle; 15 */
     double drain;          /* seconds that requests may go on after genet_stop(); 30 */
+    double load_timeout;   /* seconds that loading the scripts may take; 10 */
+    const char *control;   /* path of the control socket; NULL: see `genet status` */
+    bool patch;            /* let io and os wait cooperatively; true */
+    bool reload;           /* load them again when one has changed */
+    bool debug;            /* show errors, and who serves, in answers */
     void (*ready)(struct genet *,
                   void *); /* called once connections are accepted; may be NULL */
     void *ready_arg;
@@ -57,9 +62,10 @@ int genet_run(struct genet *);
 /* Begins an orderly end. Any thread; async-signal-safe. */
 void genet_stop(struct genet *);
 
-/* Reads the certificates' files again, for new connections; what cannot be read is
- * logged, and the old ones stay. Any thread; async-signal-safe. */
-void genet_reload_certificates(struct genet *);
+/* Loads the scripts again, aside, and swaps them in when that has succeeded; and the
+ * certificates, for new connections. What cannot be loaded is logged, and the old
+ * stays. Any thread; async-signal-safe. */
+void genet_reload(struct genet *);
 
 /* Why genet_run() failed; "" when it did not. Borrowed. */
 const char *genet_error(const struct genet *);

@@ -11,6 +11,12 @@
 
 static const char *const names[] = {"error", "warn", "info", "debug"};
 static _Atomic(enum gn_level) least = GN_INFO;
+static size_t (*speaker)(char *, size_t);
+
+void gn_log_set_speaker(size_t (*fn)(char *, size_t))
+{
+    speaker = fn;
+}
 
 void gn_log_set_level(enum gn_level level)
 {
@@ -35,7 +41,7 @@ int gn_level_of(const char *name)
     return -1;
 }
 
-/* "2026-11-22T16:20:47.123Z info  " */
+/* "2026-11-22T16:20:47.123Z info  [3] " */
 static size_t prefix(char *out, size_t room, enum gn_level level)
 {
     struct timespec now;
@@ -43,13 +49,14 @@ static size_t prefix(char *out, size_t room, enum gn_level level)
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &utc);
     size_t n = strftime(out, room, "%Y-%m-%dT%H:%M:%S", &utc);
-    return n + (size_t)snprintf(out + n, room - n, ".%03dZ %-5s ",
-                                (int)(now.tv_nsec / 1000000), names[level]);
+    n += (size_t)snprintf(out + n, room - n, ".%03dZ %-5s ",
+                          (int)(now.tv_nsec / 1000000), names[level]);
+    return speaker ? n + speaker(out + n, room - n) : n;
 }
 
 void gn_log_text(enum gn_level level, const char *text, size_t n)
 {
-    char head[48];
+    char head[64];
     if (level > least)
         return;
     while (n > 0 && text[n - 1] == '\n')

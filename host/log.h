@@ -22,6 +22,10 @@ int gn_level_of(const char *name);
 __attribute__((format(printf, 2, 3))) void gn_log(enum gn_level, const char *format,
                                                   ...);
 
+/* Sets what writes, into so much room, who is speaking, such as "[3] ", and returns its
+ * length; at most 16 bytes. */
+void gn_log_set_speaker(size_t (*)(char *, size_t));
+
 /* Writes `n` bytes of text; a newline at its end is not needed and not doubled. */
 void gn_log_text(enum gn_level, const char *text, size_t n);
 

@@ -1,6 +1,7 @@
 /* The command line: its options are read by lua/genet/cli.lua; here they become a
  * server or a script. */
 #include "genet.h"
+#include "http/control.h"
 #include "libc/real.h"
 #include "log.h"
 #include "script.h"
@@ -18,10 +19,12 @@ enum { EXIT_FAILED = 1, EXIT_MISUSE = 2 };
 struct command {
     int argc;
     char **argv;
-    enum { RUNSERVER, RUN, PATCHES } verb;
+    enum { RUNSERVER, RUN, PATCHES, RELOAD, STATUS } verb;
     struct genet_options options;            /* of `runserver` */
     char *path;                              /* what to serve, or to run */
+    bool patch;                              /* of `run`: see lua/genet/patch.lua */
     char **certificates, **keys, *client_ca; /* of `runserver` */
+    char *control;                           /* path of the control socket, or NULL */
     char **list; /* addresses to listen on, or the script's arguments; ended by NULL */
 };
 
@@ -90,6 +93,7 @@ static void read_server(lua_State *L, struct command *c)
     c->keys = list_field(L, "key");
     o->keys = (const char *const *)c->keys;
     o->client_ca = c->client_ca = optional_field(L, "client_ca");
+    o->control = c->control = optional_field(L, "control");
     o->max_connections = (int)number_field(L, "max_connections");
     o->max_body = (long long)number_field(L, "max_body");
     o->max_head = size_field(L, "max_head");
@@ -98,6 +102,10 @@ static void read_server(lua_State *L, struct command *c)
     o->head_timeout = number_field(L, "head_timeout");
     o->keep_alive = number_field(L, "keep_alive");
     o->drain = number_field(L, "drain");
+    o->load_timeout = number_field(L, "load_timeout");
+    o->patch = bool_field(L, "patch");
+    o->reload = bool_field(L, "reload");
+    o->debug = bool_field(L, "debug");
     char *level = copy_field(L, "log_level");
     gn_log_set_level((enum gn_level)gn_level_of(level));
     free(level);
@@ -105,6 +113,7 @@ static void read_server(lua_State *L, struct command *c)
 
 static void read_script(lua_State *L, struct command *c)
 {
+    c->patch = bool_field(L, "patch");
     c->path = copy_field(L, "file");
     c->list = list_field(L, "args");
 }
@@ -118,7 +127,8 @@ static void push_argv(lua_State *L, const struct command *c)
     }
 }
 
-static const char *const verbs[] = {"runserver", "run", "patches", NULL};
+static const char *const verbs[] = {"runserver", "run",    "patches",
+                                    "reload",    "status", NULL};
 
 /* Fills in the command; the Lua side ends the process for --help and for misuse. */
 static int read_command(lua_State *L)
@@ -134,16 +144,21 @@ static int read_command(lua_State *L)
         read_server(L, c);
     else if (c->verb == RUN)
         read_script(L, c);
+    else if (c->verb == RELOAD || c->verb == STATUS)
+        c->control = optional_field(L, "control");
     return 0;
 }
 
-static int parse(struct command *c)
+/* Runs fn(L) with `arg` in a state of its own. Returns 0, or -1 after it has told why
+ * not.
+ */
+static int in_lua(lua_CFunction fn, void *arg)
 {
     struct gn_vm vm;
     if (gn_vm_open(&vm) < 0)
         return -1;
-    lua_pushcfunction(vm.L, read_command);
-    lua_pushlightuserdata(vm.L, c);
+    lua_pushcfunction(vm.L, fn);
+    lua_pushlightuserdata(vm.L, arg);
     int r = lua_pcall(vm.L, 1, 0, 0);
     if (r != LUA_OK)
         fprintf(stderr, "genet: %s\n", lua_tostring(vm.L, -1));
@@ -164,6 +179,7 @@ static void free_command(struct command *c)
     free_list(c->certificates);
     free_list(c->keys);
     free(c->client_ca);
+    free(c->control);
     free(c->path);
 }
 
@@ -184,7 +200,7 @@ static void on_signal(int sig)
 static void on_hangup(int sig)
 {
     (void)sig;
-    genet_reload_certificates(server);
+    genet_reload(server);
 }
 
 static void on_ready(struct genet *g, void *arg)
@@ -224,10 +240,19 @@ static int run_server(struct command *c)
 
 /* ---- patches ---- */
 
-static void print_patches(void)
+static int print_lua_patches(lua_State *L)
+{
+    gn_vm_push_function(L, "genet.cli", "print_patches");
+    lua_call(L, 0, 0);
+    return 0;
+}
+
+/* The libc names, then what is patched in Lua, and what still blocks. */
+static int print_patches(void)
 {
     for (const struct gn_name *n = gn_names; n->name; n++)
         printf("%-24s %s\n", n->name, n->how);
+    return in_lua(print_lua_patches, NULL) < 0 ? EXIT_FAILED : 0;
 }
 
 int main(int argc, char **argv)
@@ -235,16 +260,20 @@ int main(int argc, char **argv)
     static struct command
         c; /* not on this stack: a script may call os.exit() on another */
     c = (struct command){.argc = argc, .argv = argv};
-    if (parse(&c) < 0)
+    if (in_lua(read_command, &c) < 0)
         return EXIT_MISUSE;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL); /* who starts us may have ignored it: no child would tell
+                                 how it has ended */
     int status = 0;
     if (c.verb == RUNSERVER)
         status = run_server(&c);
     else if (c.verb == RUN)
-        status = gn_script_run(c.path, c.list);
+        status = gn_script_run(c.path, c.list, c.patch);
+    else if (c.verb == PATCHES)
+        status = print_patches();
     else
-        print_patches();
+        status = gn_control_ask(c.control, verbs[c.verb]);
     free_command(&c);
     return status;
 }

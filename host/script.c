@@ -1,6 +1,7 @@
 #include "script.h"
 
 #include "http/exchange.h"
+#include "http/generations.h"
 #include "sched/offload.h"
 #include "vm/vm.h"
 
@@ -10,6 +11,7 @@
 struct script {
     const char *file;
     char *const *args;
+    bool patch;
     struct gn_vm vm;
     struct gn_exchanges
         exchanges; /* none: a plain script may define an app, but nobody asks it */
@@ -45,6 +47,11 @@ static int run(lua_State *L)
 {
     struct script *s = lua_touserdata(L, 1);
     gn_exchanges_register(L, &s->exchanges);
+    gn_generations_register(L, NULL);
+    if (s->patch) {
+        gn_vm_push_function(L, "genet.patch", "patch_all");
+        lua_call(L, 0, 0);
+    }
     gn_vm_push_function(L, "genet.loader", "search_beside");
     lua_pushstring(L, s->file);
     lua_call(L, 1, 0);
@@ -70,9 +77,9 @@ static void body(void *arg)
         s->status = 1;
 }
 
-int gn_script_run(const char *file, char *const *args)
+int gn_script_run(const char *file, char *const *args, bool patch)
 {
-    struct script s = {.file = file, .args = args, .status = 1};
+    struct script s = {.file = file, .args = args, .patch = patch, .status = 1};
     struct gn_sched *sched = gn_sched_new();
     gn_exchanges_init(&s.exchanges);
     if (sched && (sched->pool = gn_pool_new(GN_POOL_THREADS)) &&

@@ -1,17 +1,19 @@
 #include "app.h"
 
 #include "../log.h"
+#include "generations.h"
 
 #include <errno.h>
 #include <lauxlib.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- loading ---- */
 
 struct loading {
     struct gn_app *app;
-    const char *path;
+    const struct gn_app_options *options;
+    char *error;
 };
 
 static int ref_field(lua_State *L, const char *name)
@@ -20,58 +22,126 @@ static int ref_field(lua_State *L, const char *name)
     return luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
+static void call_module(lua_State *L, const char *module, const char *name)
+{
+    gn_vm_push_function(L, module, name);
+    lua_call(L, 0, 0);
+}
+
 static int load(lua_State *L)
 {
     struct loading *l = lua_touserdata(L, 1);
-    gn_exchanges_register(L, &l->app->exchanges);
-    gn_vm_push_function(L, "genet.log", "capture_print");
-    lua_call(L, 0, 0);
+    struct gn_app *a = l->app;
+    gn_scope_expire(&gn_call_self()->scope, gn_after(l->options->load_timeout));
+    gn_exchanges_register(L, &a->exchanges);
+    gn_generations_register(L, l->options->generations);
+    call_module(L, "genet.log", "capture_print");
+    if (l->options->patch)
+        call_module(L, "genet.patch", "patch_all");
     gn_vm_push_function(L, "genet.loader", "load");
-    lua_pushstring(L, l->path);
+    lua_pushstring(L, l->options->path);
     lua_call(L, 1, 1);
-    l->app->dispatch = ref_field(L, "dispatch");
-    l->app->failed = ref_field(L, "failed");
-    l->app->app = luaL_ref(L, LUA_REGISTRYINDEX);
+    a->dispatch = ref_field(L, "dispatch");
+    a->failed = ref_field(L, "failed");
+    a->app = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
 }
 
-/* The message already names file and line; the traceback shows how it got there. */
+static void set_error(struct loading *l, const char *text)
+{
+    free(l->error);
+    l->error = strdup(text);
+}
+
+/* The message names file and line already; the lines around it show what is meant, and
+ * the traceback how it got there. */
 static int load_failed(lua_State *L)
 {
     struct loading *l = lua_touserdata(L, 1);
-    snprintf(l->app->error, sizeof l->app->error, "%s", luaL_tolstring(L, 2, NULL));
-    gn_log(GN_DEBUG, "%s\n%s", l->app->error, lua_tostring(L, 3));
+    if (gn_call_self()->scope.cause == -ETIME) {
+        lua_pushfstring(L, "%s: loading took more than %f s", l->options->path,
+                        (lua_Number)l->options->load_timeout / GN_SECOND);
+        lua_replace(L, 2);
+    }
+    set_error(l, luaL_tolstring(L, 2, NULL));
+    gn_log(GN_DEBUG, "%s\n%s", l->error, lua_tostring(L, 3));
+    gn_vm_push_function(L, "genet.loader", "explain");
+    lua_pushstring(L, l->error);
+    lua_call(L, 1, 1);
+    set_error(l, lua_tostring(L, -1));
     return 0;
 }
 
-int gn_app_open(struct gn_app *a, const char *path)
+struct gn_app *gn_app_load(const struct gn_app_options *o, char **error)
 {
-    struct loading l = {a, path};
-    *a = (struct gn_app){0};
-    gn_exchanges_init(&a->exchanges);
-    int r = gn_vm_open(&a->vm);
+    struct gn_app *a = calloc(1, sizeof *a);
+    struct loading l = {.app = a, .options = o};
+    int r = -ENOMEM;
+    if (a) {
+        gn_exchanges_init(&a->exchanges);
+        r = gn_vm_open(&a->vm);
+        a->vm.number = o->number;
+    }
     if (r == 0)
         r = gn_vm_load(&a->vm, load, &l, load_failed);
+    *error = l.error;
+    if (r == 0) {
+        a->born = gn_now();
+        return a;
+    }
     if (r == -ENOMEM)
-        snprintf(a->error, sizeof a->error, "out of memory");
-    if (r < 0)
-        gn_app_close(a);
-    return r < 0 ? -1 : 0;
+        *error = strdup("out of memory");
+    gn_app_end(a);
+    return NULL;
+}
+
+/* ---- the end ---- */
+
+static int retire(lua_State *L)
+{
+    struct gn_app *a = lua_touserdata(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, a->app);
+    lua_getfield(L, -1, "retire");
+    lua_rotate(L, -2, 1);
+    lua_call(L, 1, 0);
+    return 0;
+}
+
+static int retire_failed(lua_State *L)
+{
+    gn_log(GN_ERROR, "%s\n%s", luaL_tolstring(L, 2, NULL), lua_tostring(L, 3));
+    return 0;
+}
+
+void gn_app_retire(struct gn_app *a)
+{
+    a->vm.retired = true;
+    gn_vm_call(&a->vm, retire, a, retire_failed);
 }
 
 unsigned gn_app_drain(struct gn_app *a, int64_t deadline)
 {
-    gn_vm_wait(&a->vm, false, deadline);
+    gn_vm_wait(&a->vm, GN_CALLS_WORK, deadline);
     gn_vm_cancel(&a->vm);
-    return gn_vm_wait(&a->vm, true, gn_after(GN_ABORT_SECONDS * GN_SECOND));
+    return gn_vm_wait(&a->vm, GN_CALLS_ALL, gn_after(GN_ABORT_SECONDS * GN_SECOND));
 }
 
-void gn_app_close(struct gn_app *a)
+void gn_app_free(struct gn_app *a)
 {
-    if (a->vm.L && gn_app_drain(a, gn_now()) > 0)
-        return; /* a state that is in use is better leaked than closed */
+    if (!a)
+        return;
     gn_vm_close(&a->vm);
     gn_exchanges_term(&a->exchanges);
+    free(a);
+}
+
+void gn_app_end(struct gn_app *a)
+{
+    if (a && a->vm.L) {
+        gn_vm_cancel(&a->vm);
+        gn_vm_wait(&a->vm, GN_CALLS_ALL, GN_NEVER);
+    }
+    gn_app_free(a);
 }
 
 /* ---- requests ---- */
@@ -156,6 +226,7 @@ static void on_gone(struct gn_wire *w)
 
 void gn_app_handle(struct gn_app *a, struct gn_request *r)
 {
+    a->requests++;
     r->wire->on_gone = on_gone;
     struct call c = {
         .app = a, .request = r, .exchange = gn_exchange_begin(&a->exchanges, r)};

@@ -1,29 +1,50 @@
-/* The app: the Lua scripts, loaded, and the way of a request into them and back. */
+/* An app: the Lua scripts as they were loaded once, and the way of a request into them
+ * and back. */
 #ifndef GN_APP_H
 #define GN_APP_H
 
 #include "../vm/vm.h"
 #include "exchange.h"
 
+struct gn_generations;
+
 enum { GN_ABORT_SECONDS = 2 }; /* in which what has been cancelled must clean up */
+
+struct gn_app_options {
+    const char *path;     /* a script, or a directory of them */
+    unsigned number;      /* of this generation */
+    int64_t load_timeout; /* ns */
+    bool patch;           /* io and os wait cooperatively */
+    struct gn_generations
+        *generations; /* what `genet.generations` speaks of; borrowed */
+};
 
 struct gn_app {
     struct gn_vm vm;
     struct gn_exchanges exchanges;
     int app, dispatch, failed; /* in the registry: the object, and two of its methods */
-    char error[512];           /* why the scripts could not be loaded */
+    int64_t born;              /* when it had loaded */
+    uint64_t requests;         /* that it was given */
 };
 
 /* Loads a script or a directory into a new state. On a fiber; may wait, as scripts may.
- * Returns 0, or -1 with the reason, which names file and line, in a->error. */
-int gn_app_open(struct gn_app *, const char *path);
+ * Returns owned; NULL with the reason, which names file and line, in *error: owned too,
+ * or NULL when out of memory. */
+struct gn_app *gn_app_load(const struct gn_app_options *, char **error);
 
-/* Lets the tasks of the app go on until the deadline, then cancels them, its timers and
- * what it runs in the background. Returns how many of them do not end. May wait. */
+/* Tells the app that it is to end: its timers stop, what was given to app:on_unload()
+ * is called. May wait. */
+void gn_app_retire(struct gn_app *);
+
+/* Lets what runs go on until the deadline, then cancels it and what runs in the
+ * background. Returns how many calls do not end. May wait. */
 unsigned gn_app_drain(struct gn_app *, int64_t deadline);
 
-/* Closes its state, after cancelling what still runs on it. May wait. */
-void gn_app_close(struct gn_app *);
+/* Closes its state, on which nothing runs any more. NULL is allowed. */
+void gn_app_free(struct gn_app *);
+
+/* Cancels what runs on it, waits until all of it has ended, and frees it. May wait. */
+void gn_app_end(struct gn_app *);
 
 /* Answers a request, whatever the script does: an error becomes a traceback in the log
  * and a 500. */

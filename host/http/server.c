@@ -5,8 +5,10 @@
 #include "../log.h"
 #include "../sched/offload.h"
 #include "acceptor.h"
-#include "app.h"
+#include "control.h"
 #include "front.h"
+#include "generations.h"
+#include "watcher.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -22,12 +24,15 @@ struct genet {
     char **listen; /* ended by NULL */
     struct gn_sched *sched;
     char **certificates, **keys, *client_ca; /* NULL without TLS */
+    char *control_path;                      /* NULL: the usual place */
     struct gn_tls_site *tls;
     struct gn_wires wires;
     struct gn_acceptor acceptor;
     char urls[GN_LISTENERS * 161];
     struct gn_front front;
-    struct gn_app app;
+    struct gn_generations generations;
+    struct gn_watcher watcher;
+    struct gn_control control;
     int stop, reload; /* eventfds that genet_stop() and genet_reload() write to */
     int status;
     char error[600];
@@ -46,6 +51,8 @@ void genet_options_init(struct genet_options *o)
         .drain = 30,
         .head_timeout = 10,
         .keep_alive = 15,
+        .load_timeout = 10,
+        .patch = true,
     };
 }
 
@@ -78,6 +85,7 @@ struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
     if (!g)
         goto fail;
     g->options = *o;
+    gn_log_set_speaker(gn_vm_speaker);
     g->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->reload = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->path = strdup(o->path);
@@ -85,6 +93,7 @@ struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
     g->certificates = copy_list(o->certificates);
     g->keys = copy_list(o->keys);
     g->client_ca = o->client_ca ? strdup(o->client_ca) : NULL;
+    g->control_path = o->control ? strdup(o->control) : NULL;
     g->sched = gn_sched_new();
     if (g->sched)
         g->sched->pool = gn_pool_new(GN_POOL_THREADS);
@@ -114,6 +123,7 @@ void genet_free(struct genet *g)
     free_list(g->certificates);
     free_list(g->keys);
     free(g->client_ca);
+    free(g->control_path);
     gn_tls_site_unref(g->tls);
     free(g);
 }
@@ -123,7 +133,7 @@ void genet_stop(struct genet *g)
     eventfd_write(g->stop, 1);
 }
 
-void genet_reload_certificates(struct genet *g)
+void genet_reload(struct genet *g)
 {
     eventfd_write(g->reload, 1);
 }
@@ -149,7 +159,7 @@ static int fail(struct genet *g, const char *why)
 static void on_request(struct gn_request *r, void *arg)
 {
     struct genet *g = arg;
-    gn_app_handle(&g->app, r);
+    gn_generations_handle(&g->generations, r);
 }
 
 /* Every connection is a descriptor, and so is every upstream of its handler. */
@@ -191,10 +201,6 @@ static int load_certificates(struct genet *g, char *error, size_t room)
 static void reload_certificates(struct genet *g)
 {
     char error[256];
-    eventfd_t count;
-    eventfd_read(g->reload, &count);
-    if (!*g->certificates)
-        return;
     struct gn_tls_site *fresh = read_certificates(g, error, sizeof error);
     if (!fresh) {
         gn_log(GN_ERROR, "the old certificates stay: %s", error);
@@ -205,6 +211,16 @@ static void reload_certificates(struct genet *g)
     gn_log(GN_INFO, "the certificates have been loaded again");
 }
 
+/* What is read from files is read again. */
+static void reload(struct genet *g)
+{
+    eventfd_t count;
+    eventfd_read(g->reload, &count);
+    if (*g->certificates)
+        reload_certificates(g);
+    gn_generations_reload(&g->generations);
+}
+
 /* Does what is asked for from outside until that is to stop. */
 static void obey(struct genet *g)
 {
@@ -213,7 +229,7 @@ static void obey(struct genet *g)
                                    {.fd = g->reload, .events = EPOLLIN}};
         gn_wait_any(wishes, 2, GN_NEVER);
         if (wishes[1].ready)
-            reload_certificates(g);
+            reload(g);
         if (wishes[0].ready)
             return;
     }
@@ -251,15 +267,43 @@ static int open_front(struct genet *g)
     return fail(g, g->front.error);
 }
 
+static void open_generations(struct genet *g)
+{
+    const struct genet_options *o = &g->options;
+    bool watch = o->reload;
+    gn_generations_init(&g->generations, g->sched,
+                        &(struct gn_generations_options){
+                            .path = g->path,
+                            .drain = (int64_t)(o->drain * GN_SECOND),
+                            .load_timeout = (int64_t)(o->load_timeout * GN_SECOND),
+                            .patch = o->patch,
+                            .debug = o->debug,
+                            .watcher = watch ? &g->watcher : NULL,
+                        });
+    int r = watch ? gn_watcher_open(&g->watcher, &g->generations) : 0;
+    if (r < 0)
+        gn_log(GN_WARN, "changes of scripts cannot be watched for: %s", strerror(-r));
+}
+
+/* A host without one serves all the same. */
+static void open_control(struct genet *g)
+{
+    char error[300];
+    if (gn_control_open(&g->control, &g->generations, g->urls, g->control_path, error,
+                        sizeof error) < 0)
+        gn_log(GN_WARN, "%s", error);
+}
+
 static int start(struct genet *g)
 {
     raise_file_limit(g);
-    if (gn_app_open(&g->app, g->path) < 0)
-        return fail(g, g->app.error);
-    if (open_front(g) == 0)
-        return 0;
-    gn_app_close(&g->app);
-    return -1;
+    open_generations(g);
+    if (gn_generations_open(&g->generations) < 0)
+        return fail(g, g->generations.error ? g->generations.error : "out of memory");
+    if (open_front(g) < 0)
+        return -1;
+    open_control(g);
+    return 0;
 }
 
 /* Those that neither end nor let themselves be cancelled hold nobody up any longer. */
@@ -287,11 +331,13 @@ static void drain_requests(struct genet *g, int64_t deadline)
 static void drain(struct genet *g)
 {
     int64_t deadline = gn_after((int64_t)(g->options.drain * GN_SECOND));
+    gn_watcher_close(&g->watcher);
     gn_acceptor_stop(&g->acceptor);
     if (g->wires.count > 0)
         gn_log(GN_DEBUG, "draining %zu connections", g->wires.count);
     drain_requests(g, deadline);
-    unsigned left = gn_app_drain(&g->app, deadline);
+    unsigned left = gn_generations_drain(&g->generations, deadline);
+    gn_control_close(&g->control);
     if (left > 0)
         give_up(left, "tasks");
 }
@@ -317,8 +363,11 @@ static void serve(void *arg)
         obey(g);
         drain(g);
         gn_front_close(&g->front);
-        gn_app_close(&g->app);
+    } else {
+        gn_watcher_close(&g->watcher);
+        gn_generations_drain(&g->generations, gn_now());
     }
+    gn_generations_close(&g->generations);
     gn_wires_term(&g->wires);
 }
 

@@ -70,7 +70,15 @@ static int core_level(lua_State *L)
 /* core.generation() -> number of this load of the scripts, from 1 */
 static int core_generation(lua_State *L)
 {
-    lua_pushinteger(L, 1);
+    unsigned number = gn_vm_of(L)->number;
+    lua_pushinteger(L, number ? number : 1);
+    return 1;
+}
+
+/* core.retiring() -> whether a later load of the scripts serves already */
+static int core_retiring(lua_State *L)
+{
+    lua_pushboolean(L, gn_vm_of(L)->retired);
     return 1;
 }
 
@@ -82,8 +90,13 @@ static int core_now(lua_State *L)
 }
 
 static const luaL_Reg core[] = {
-    {"sleep", core_sleep}, {"yield", core_yield},           {"log", core_log},
-    {"level", core_level}, {"generation", core_generation}, {"now", core_now},
+    {"sleep", core_sleep},
+    {"yield", core_yield},
+    {"log", core_log},
+    {"level", core_level},
+    {"generation", core_generation},
+    {"now", core_now},
+    {"retiring", core_retiring},
     {NULL, NULL},
 };
 

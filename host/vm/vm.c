@@ -3,13 +3,14 @@
 #include "../log.h"
 #include "core.h"
 #include "files.h"
-#include "subprocess.h"
 #include "offload.h"
+#include "subprocess.h"
 #include "tasks.h"
 
 #include <errno.h>
 #include <lauxlib.h>
 #include <lualib.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -385,27 +386,35 @@ void gn_vm_interrupt(struct gn_fiber *f, int cause)
         gn_scope_cancel(&c->scope, cause);
 }
 
-static unsigned left(const struct gn_vm *vm, bool all)
+static unsigned left(const struct gn_vm *vm, unsigned kinds)
 {
-    return vm->count[GN_CALL_TASK] + (all ? vm->count[GN_CALL_BACKGROUND] : 0);
+    unsigned n = 0;
+    for (int k = 0; k < GN_CALL_KINDS; k++)
+        n += kinds & 1u << k ? vm->count[k] : 0;
+    return n;
 }
 
-unsigned gn_vm_wait(struct gn_vm *vm, bool all, int64_t deadline)
+unsigned gn_vm_wait(struct gn_vm *vm, unsigned kinds, int64_t deadline)
 {
     vm->waiter = gn_fiber_self();
-    for (int r = 0; r == 0 && left(vm, all) > 0;)
-        r = gn_park(deadline);
+    for (int r = 0; r == 0 && left(vm, kinds) > 0;)
+        r = gn_park_shielded(deadline);
     vm->waiter = NULL;
-    return left(vm, all);
+    return left(vm, kinds);
 }
 
 void gn_vm_cancel(struct gn_vm *vm)
 {
-    for (struct gn_list *l = vm->calls.next; l != &vm->calls; l = l->next) {
-        struct gn_call *c = gn_container_of(l, struct gn_call, link);
-        if (c->kind != GN_CALL_HOST)
-            gn_scope_cancel(&c->scope, -ECANCELED);
-    }
+    for (struct gn_list *l = vm->calls.next; l != &vm->calls; l = l->next)
+        gn_scope_cancel(&gn_container_of(l, struct gn_call, link)->scope, -ECANCELED);
+}
+
+size_t gn_vm_speaker(char *out, size_t room)
+{
+    const struct gn_call *c = gn_call_self();
+    if (!c || c->vm->number == 0)
+        return 0;
+    return (size_t)snprintf(out, room, "[%u] ", c->vm->number);
 }
 
 int gn_vm_raise(lua_State *L, int error)

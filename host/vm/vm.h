@@ -28,6 +28,14 @@ struct gn_vm {
     unsigned count[GN_CALL_KINDS]; /* of them */
     struct gn_fiber *waiter;       /* in gn_vm_wait(), or NULL */
     int on_end; /* in the registry: what to tell of ended calls that had a `current` */
+    unsigned number; /* of the generation it is; 0: a plain script's */
+    bool retired;    /* a later one serves; this one ends what it has begun */
+};
+
+/* Sets of kinds. */
+enum {
+    GN_CALLS_WORK = 1 << GN_CALL_HOST | 1 << GN_CALL_TASK,
+    GN_CALLS_ALL = GN_CALLS_WORK | 1 << GN_CALL_BACKGROUND
 };
 
 /* A call into Lua that runs, or the Lua thread of one that did. */
@@ -85,15 +93,19 @@ struct gn_call *gn_call_self(void);
  * runs. */
 void gn_vm_interrupt(struct gn_fiber *, int cause);
 
-/* Waits until no task runs any more, and no background call either when `all`; or until
- * the deadline. Returns how many are left. May wait. */
-unsigned gn_vm_wait(struct gn_vm *, bool all, int64_t deadline);
+/* Waits until no call of these kinds runs any more, or the deadline. Returns how many
+ * do. May wait; it is no cancellation point. */
+unsigned gn_vm_wait(struct gn_vm *, unsigned kinds, int64_t deadline);
 
-/* Cancels every task and background call. */
+/* Cancels every call that runs. */
 void gn_vm_cancel(struct gn_vm *);
 
 /* Pushes the function `name` of a Lua module, which it requires first. May raise. */
 void gn_vm_push_function(lua_State *, const char *module, const char *name);
+
+/* For gn_log_set_speaker(): the number of the generation that the running call is of.
+ */
+size_t gn_vm_speaker(char *out, size_t room);
 
 /* Raises what a wait that returned `error` means to Lua: "cancelled", "timeout", or the
  * errno's text. */

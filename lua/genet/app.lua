@@ -4,8 +4,10 @@
 local check = require "genet.check"
 local Request = require "genet.request"
 local exchange = require "genet.exchange"
+local log = require "genet.log"
 local response = require "genet.response"
 local router = require "genet.router"
+local timer = require "genet.timer"
 local url = require "genet.url"
 
 local setmetatable, type, unpack = setmetatable, type, table.unpack
@@ -26,6 +28,7 @@ function app.new()
     router = routes,
     exact = routes.exact,
     routes = {},
+    unload = {},
   }, App)
 end
 
@@ -203,8 +206,12 @@ App.options = verb "OPTIONS"
 function App:include(other)
   local here = {}
   for _, route in ipairs(self.routes) do here[route] = true end
+  for _, fn in ipairs(self.unload) do here[fn] = true end
   for _, route in ipairs(other.routes) do
     if not here[route] then located(route.place, self.add, self, route) end
+  end
+  for _, fn in ipairs(other.unload) do
+    if not here[fn] then table.insert(self.unload, fn) end
   end
 end
 
@@ -212,6 +219,25 @@ end
 -- @usage app:freeze()
 function App:freeze()
   self.frozen = true
+end
+
+--- Has a function called when the app is to end: when other scripts serve instead of it, or the
+-- host stops. It may wait; requests and tasks go on meanwhile. The latest is called first.
+-- @tparam function fn
+-- @usage app:on_unload(function() connections:close() end)
+function App:on_unload(fn)
+  check.callable(fn, "app:on_unload")
+  table.insert(self.unload, fn)
+end
+
+--- Ends its timers and calls what was given to `app:on_unload`. The host calls it.
+-- @usage app:retire()
+function App:retire()
+  timer.stop_all()
+  for at = #self.unload, 1, -1 do
+    local ok, problem = xpcall(self.unload[at], debug.traceback)
+    if not ok then log.error("app:on_unload: %s", problem) end
+  end
 end
 
 -- Requests ------------------------------------------------------------------------------------

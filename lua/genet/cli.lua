@@ -46,6 +46,10 @@ local function option(command, names, description, convert)
   end)
 end
 
+local function add_no_patch(command)
+  command:flag("--no-patch", "Leave io and os as Lua has them; see 'genet patches'.")
+end
+
 local function add_runserver(parser)
   local command = parser:command("runserver", "Serve a script, or every *.lua in a directory.")
   command:add_help("-? --help")
@@ -53,6 +57,9 @@ local function add_runserver(parser)
   command:option("-h --host", "The address to listen on. (default: 127.0.0.1)")
   option(command, "-p --port", "The port to listen on; 0 takes a free one. (default: 5000)",
     integer(0, 65535))
+  command:flag("-d --debug", "For who writes scripts: reload on changes, show errors in pages.")
+  command:flag("-r --reload", "Load the scripts again when one has changed.")
+  command:flag("-R --no-reload", "Do not, in spite of --debug.")
   command:option("--listen", "Listen on HOST:PORT, [IPV6]:PORT, unix:PATH[?mode=0660] or fd:N, "
     .. "an inherited socket. May be given again."):argname("<address>"):count("*")
   command:option("--cert", "A certificate with its chain, PEM; makes the address one of TLS. "
@@ -75,6 +82,11 @@ local function add_runserver(parser)
     :argname("<seconds>"):default("15")
   option(command, "--drain", "How long requests may go on once the server is told to stop.",
     seconds):argname("<seconds>"):default("30")
+  add_no_patch(command)
+  command:option("--control", "Where to listen for 'genet reload' and 'genet status'. "
+    .. "(default: PID.sock in $XDG_RUNTIME_DIR/genet or /tmp/genet-UID)"):argname("<path>")
+  option(command, "--load-timeout", "How long the scripts may take to load.", seconds)
+    :argname("<seconds>"):default("10")
   option(command, "--log-level", "What to log: error, warn, info or debug.", level)
     :argname("<level>"):default("info")
 end
@@ -82,13 +94,20 @@ end
 local function add_run(parser)
   local command = parser:command("run", "Run a plain Lua script; ends when its tasks have ended.")
   command:add_help("-? --help")
+  add_no_patch(command)
   command:argument("file", "The script.")
   command:argument("args", "What the script finds in 'arg'."):args("*")
 end
 
 local function add_patches(parser)
-  local command = parser:command("patches", "List the libc names that are cooperative.")
+  local command = parser:command("patches", "List what is cooperative, and what blocks.")
   command:add_help("-? --help")
+end
+
+local function add_control(parser, name, description)
+  local command = parser:command(name, description)
+  command:add_help("-? --help")
+  command:option("--control", "The host's control socket, where several run."):argname("<path>")
 end
 
 local function new_parser(name)
@@ -102,6 +121,8 @@ local function new_parser(name)
   add_runserver(parser)
   add_run(parser)
   add_patches(parser)
+  add_control(parser, "reload", "Have the running host load its scripts again, and wait for it.")
+  add_control(parser, "status", "Tell how the running host does.")
   return parser
 end
 
@@ -159,12 +180,23 @@ function cli.parse(args)
   if options.command == "run" then
     check_there(options.file, "file")
     options.args = theirs
+    options.patch = not options.no_patch
   elseif options.command == "runserver" then
     check_there(options.path)
     check_tls(options)
     options.listen = addresses(options)
+    options.patch = not options.no_patch
+    options.reload = (options.reload or options.debug) and not options.no_reload
   end
   return options
+end
+
+--- Prints what is patched in Lua, and what still blocks, for `genet patches`.
+-- @usage cli.print_patches()
+function cli.print_patches()
+  for _, row in ipairs(require("genet.patch").list()) do
+    print(("%-24s %s: %s"):format(row.name, row.how, row.what))
+  end
 end
 
 return cli

@@ -12,6 +12,8 @@ local app = require "genet.app"
 local http_error = require "genet.http_error"
 local json = require "genet.json"
 local log = require "genet.log"
+local offload = require "genet.offload"
+local patch = require "genet.patch"
 local response = require "genet.response"
 local sync = require "genet.sync"
 local task = require "genet.task"
@@ -20,6 +22,7 @@ local timer = require "genet.timer"
 -- Modules that are loaded when a script first asks for them.
 local LATER = {
   http = "genet.http", -- the client
+  process = "genet.process",
 }
 
 local genet = {
@@ -70,6 +73,13 @@ genet.semaphore = sync.semaphore
 genet.event = sync.event
 genet.queue = sync.queue
 
+-- Work on threads of a pool: see `genet.offload`.
+genet.offload = offload.run
+
+-- What of `io` and `os` waits by letting others run: see `genet.patch`.
+genet.patch = patch.patch
+genet.patch_all = patch.patch_all
+
 -- Timers: see `genet.timer`.
 genet.after = timer.after
 genet.every = timer.every
@@ -79,6 +89,22 @@ genet.every = timer.every
 -- @treturn integer
 -- @usage return {generation = genet.generation()}
 genet.generation = core.generation
+
+--- Whether scripts that were loaded later serve already, and this task, or request, is to end
+-- within `--drain` seconds.
+-- @function genet.retiring
+-- @treturn boolean
+-- @usage while not genet.retiring() do work() end
+genet.retiring = core.retiring
+
+--- Loads the scripts again, as `genet reload` does. Waits.
+-- @treturn[1] integer the number of the generation that serves since
+-- @treturn[2] nil
+-- @treturn[2] string why it could not be loaded
+-- @usage local number, problem = genet.reload()
+function genet.reload()
+  return require("genet.generations").reload()
+end
 
 --- An answer by the names of its parts: see `genet.response`.
 -- @function genet.response

@@ -2,7 +2,10 @@
 -- @module genet.loader
 
 local app = require "genet.app"
+local core = require "genet.core"
+local generations = require "genet.generations"
 local lfs = require "lfs"
+local live = require "genet.live"
 
 local loader = {}
 
@@ -24,7 +27,19 @@ local function scripts_in(dir)
   return files
 end
 
+-- Tells the host of every module that is loaded from a file of the site's own.
+local function watch_modules()
+  local search = package.searchers[2]
+  package.searchers[2] = function(name)
+    local ok, load, file = pcall(search, name) -- or its errors would be told as ours
+    if not ok then error(load, 0) end
+    if type(load) == "function" and not file:find("^/usr/") then generations.watch(file) end
+    return load, file
+  end
+end
+
 local function load_script(root, file)
+  generations.watch(file)
   local chunk, problem = loadfile(file)
   if not chunk then error(problem, 0) end
   local result = chunk(file)
@@ -56,15 +71,47 @@ function loader.load(path)
   local mode, problem = lfs.attributes(path, "mode")
   if not mode then error(problem, 0) end
   local root = app.new()
+  watch_modules()
   if mode == "directory" then
+    generations.watch_scripts(path)
     search_in(path)
     for _, file in ipairs(scripts_in(path)) do load_script(root, file) end
   else
     loader.search_beside(path)
     load_script(root, path)
   end
+  if generations.debug() then live.attach(root, core.generation()) end
   root:freeze()
   return root
+end
+
+local SHOWN = 2 -- lines before and after the one that an error is about
+
+-- The first file that a message names, opened, and the line.
+local function place_of(problem)
+  for file, line in problem:gmatch("([^%s:'][^\n:]*):(%d+):") do
+    local source = io.open(file)
+    if source then return source, tonumber(line) end
+  end
+end
+
+--- An error of loading with the lines of the script that it is about.
+-- @tparam string problem comes back as it is when it names no `file:line:`
+-- @treturn string
+-- @usage loader.explain("scripts/shop.lua:3: unexpected symbol near 'x'")
+function loader.explain(problem)
+  local source, about = place_of(problem)
+  if not source then return problem end
+  local lines, at = {problem}, 0
+  for text in source:lines() do
+    at = at + 1
+    if at > about + SHOWN then break end
+    if at >= about - SHOWN then
+      lines[#lines + 1] = ("%s %4d | %s"):format(at == about and ">" or " ", at, text)
+    end
+  end
+  source:close()
+  return table.concat(lines, "\n")
 end
 
 return loader

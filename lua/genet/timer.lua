@@ -11,6 +11,8 @@ Timer.__index = Timer
 
 local timer = {}
 
+local running = setmetatable({}, {__mode = "k"})
+
 local function fire(self)
   self.firing = true
   local ok, problem = xpcall(self.fn, debug.traceback)
@@ -21,6 +23,7 @@ end
 local function start(fn, body)
   local self = setmetatable({fn = fn}, Timer)
   self.handle = tasks.spawn(nil, true, body, self)
+  running[self] = true
   return self
 end
 
@@ -71,6 +74,12 @@ function Timer:stop()
   self.stopped = true
   if not self.firing then self.handle:cancel() end
   return was_running
+end
+
+--- Stops every timer of this state: the host calls it when the app is to end.
+-- @usage timer.stop_all()
+function timer.stop_all()
+  for self in pairs(running) do self:stop() end
 end
 
 --- A timer in a `<close>` variable is stopped there.

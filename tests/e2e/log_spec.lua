@@ -83,7 +83,7 @@ describe("the log", function()
     local lines = lines_with(server:stderr(), "a line of a crowd")
     assert.equal(400, #lines)
     for _, line in ipairs(lines) do
-      assert.truthy(line:match(stamp .. "info  a line of a crowd %d%d x+ end$"), line)
+      assert.truthy(line:match(stamp .. "info  %[1%] a line of a crowd %d%d x+ end$"), line)
     end
   end)
 

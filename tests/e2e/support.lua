@@ -79,7 +79,7 @@ Process.__index = Process
 -- It dies with the test that started it. (LuaSocket ignores SIGPIPE; a child must not inherit it.)
 function support.start(arguments, environment)
   local directory = support.directory()
-  local words = {}
+  local words = {"XDG_RUNTIME_DIR=" .. directory}
   for name, value in pairs(environment or {}) do
     words[#words + 1] = name .. "=" .. support.quote(value)
   end
@@ -222,6 +222,21 @@ function support.serve(options)
   end
   server.host, server.port = result.host, result.port
   return server
+end
+
+--- The path of its control socket.
+function Server:control()
+  return ("%s/genet/%d.sock"):format(self.directory, self.pid)
+end
+
+--- Runs `genet reload` or `genet status` for this server; see support.run.
+function Server:tell(verb)
+  return support.run{verb, "--control", self:control()}
+end
+
+--- Writes one of its scripts, in place.
+function Server:save(name, text)
+  support.write_file(self.scripts .. "/" .. name, text)
 end
 
 --- Asks the server to end and fails if it did not end well.

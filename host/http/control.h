@@ -1,0 +1,41 @@
+/* The control socket: how the command line speaks to a running host.
+ *
+ * A Unix socket that only the host's own user, and root, may use. A client sends one
+ * line, a verb; it gets back "ok" or "failed", a newline, and a text up to the end of
+ * the stream. Verbs: reload, status. Who waits for a reload waits on a fiber of his
+ * own. */
+#ifndef GN_CONTROL_H
+#define GN_CONTROL_H
+
+#include "generations.h"
+
+#include <sys/un.h>
+
+struct gn_control {
+    struct gn_generations *generations;
+    const char *urls; /* that the host serves; borrowed */
+    int64_t born;
+    int fd; /* listens; -1 while closed */
+    unsigned clients;
+    struct sockaddr_un address;
+};
+
+/* Listens at `path`; at NULL, in a directory of the user's own, see
+ * gn_control_directory(). Returns 0, or -1 with a line in `error`. */
+int gn_control_open(struct gn_control *, struct gn_generations *, const char *urls,
+                    const char *path, char *error, size_t room);
+
+/* Ends the listening and removes the socket's file; waits until those who are being
+ * answered have gone. May wait. */
+void gn_control_close(struct gn_control *);
+
+/* Where hosts that are told nothing else have their sockets, as PID.sock:
+ * $XDG_RUNTIME_DIR/genet, or /tmp/genet-UID. Makes it when it is not there. Returns 0,
+ * or a negative errno: -EPERM when it is not the user's alone. */
+int gn_control_directory(char *out, size_t room);
+
+/* The client: sends the verb to the host at `path`, or at NULL to the only one of this
+ * user that runs, and prints what it answers. Returns the exit status. */
+int gn_control_ask(const char *path, const char *verb);
+
+#endif

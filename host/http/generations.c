@@ -1,0 +1,210 @@
+#include "generations.h"
+
+#include "../log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Who writes scripts does not want to wait for what an older generation has to end. */
+static const int64_t PATIENCE = 2 * GN_SECOND;
+
+void gn_generations_init(struct gn_generations *gs, struct gn_sched *sched,
+                         const struct gn_generations_options *o)
+{
+    *gs = (struct gn_generations){.sched = sched, .options = *o};
+    gn_list_init(&gs->waiters);
+}
+
+/* ---- changes ---- */
+
+struct waiter {
+    struct gn_list link;
+    struct gn_fiber *fiber;
+};
+
+static void tell_change(struct gn_generations *gs)
+{
+    struct gn_list *l;
+    while ((l = gn_list_pop(&gs->waiters)))
+        gn_wake(gn_container_of(l, struct waiter, link)->fiber);
+}
+
+int gn_generations_wait(struct gn_generations *gs, int64_t deadline)
+{
+    struct waiter self = {.fiber = gn_fiber_self()};
+    gn_list_append(&gs->waiters, &self.link);
+    int r = gn_park(deadline);
+    gn_list_del(&self.link);
+    return r;
+}
+
+/* ---- the end of a generation ---- */
+
+/* Lets the retiring generation finish what it has begun until its deadline, cancels the
+ * rest, and frees it. Until it has ended, however late, it keeps its state. */
+static void see_off(void *arg)
+{
+    struct gn_generations *gs = arg;
+    struct gn_app *a = gs->retiring;
+    int64_t deadline = gn_after(gs->options.drain);
+    gn_app_retire(a);
+    unsigned left = gn_app_drain(a, deadline);
+    if (left > 0)
+        gn_log(GN_ERROR, "generation %u: %u calls cannot be cancelled", a->vm.number,
+               left);
+    while (gn_vm_wait(&a->vm, GN_CALLS_ALL, GN_NEVER) > 0)
+        continue;
+    gn_log(GN_DEBUG, "generation %u has ended", a->vm.number);
+    gs->retiring = NULL;
+    gn_app_free(a);
+    tell_change(gs);
+}
+
+/* Waits until the retiring generation has ended, or the deadline. */
+static void wait_for_end(struct gn_generations *gs, int64_t deadline)
+{
+    for (int r = 0; r == 0 && gs->retiring;)
+        r = gn_generations_wait(gs, deadline);
+}
+
+/* Returns 0 when no generation retires any more, after cancelling one that takes long.
+ */
+static int make_room(struct gn_generations *gs)
+{
+    wait_for_end(gs, gn_after(PATIENCE));
+    if (gs->retiring)
+        gn_vm_cancel(&gs->retiring->vm);
+    wait_for_end(gs, gn_after(2 * GN_ABORT_SECONDS * GN_SECOND));
+    return gs->retiring ? -EBUSY : 0;
+}
+
+/* ---- loading ---- */
+
+static void set_error(struct gn_generations *gs, char *error)
+{
+    free(gs->error);
+    gs->error = error;
+}
+
+static struct gn_app *load(struct gn_generations *gs)
+{
+    const struct gn_app_options o = {.path = gs->options.path,
+                                     .number = gs->last + 1,
+                                     .load_timeout = gs->options.load_timeout,
+                                     .patch = gs->options.patch,
+                                     .generations = gs};
+    char *error;
+    struct gn_app *a = gn_app_load(&o, &error);
+    set_error(gs, error);
+    return a;
+}
+
+/* From here on new requests are the fresh generation's. */
+static int swap(struct gn_generations *gs, struct gn_app *fresh)
+{
+    struct gn_app *old = gs->current;
+    gs->retiring = old;
+    if (old && !gn_fiber_new(gs->sched, "retire", see_off, gs)) {
+        gs->retiring = NULL;
+        return -ENOMEM;
+    }
+    if (old)
+        old->vm.retired = true;
+    gs->current = fresh;
+    gs->last = fresh->vm.number;
+    return 0;
+}
+
+int gn_generations_open(struct gn_generations *gs)
+{
+    struct gn_app *a = load(gs);
+    return a ? swap(gs, a) : -1;
+}
+
+static void refuse(struct gn_generations *gs, struct gn_app *fresh, const char *why)
+{
+    set_error(gs, strdup(why));
+    gn_app_end(fresh);
+}
+
+static void load_once(struct gn_generations *gs)
+{
+    int64_t start = gn_now();
+    struct gn_app *fresh = load(gs);
+    if (fresh && make_room(gs) < 0)
+        refuse(gs, fresh, "the generation before the present one does not end");
+    else if (fresh && swap(gs, fresh) < 0)
+        refuse(gs, fresh, "out of memory");
+    if (gs->error)
+        gn_log(GN_ERROR, "not reloaded, generation %u serves on: %s", gs->last,
+               gs->error);
+    else
+        gn_log(GN_INFO, "generation %u serves, loaded in %d ms", gs->last,
+               (int)((gn_now() - start) / GN_MS));
+}
+
+/* Loads until nobody has asked since the last load began. */
+static void load_as_asked(void *arg)
+{
+    struct gn_generations *gs = arg;
+    while (gs->answered != gs->asked) {
+        unsigned covers = gs->asked;
+        load_once(gs);
+        gs->answered = covers;
+        tell_change(gs);
+    }
+    gs->loader = NULL;
+    tell_change(gs);
+}
+
+unsigned gn_generations_reload(struct gn_generations *gs)
+{
+    gs->asked++;
+    if (!gs->loader)
+        gs->loader = gn_fiber_new(gs->sched, "load", load_as_asked, gs);
+    if (!gs->loader) {
+        set_error(gs, strdup("out of memory"));
+        gs->answered = gs->asked;
+    }
+    return gs->asked;
+}
+
+int gn_generations_await(struct gn_generations *gs, unsigned ticket)
+{
+    int r = 0;
+    while (r == 0 && (int)(gs->answered - ticket) < 0)
+        r = gn_generations_wait(gs, GN_NEVER);
+    if (r < 0)
+        return r;
+    return gs->error ? -EBADMSG : (int)gs->last;
+}
+
+/* ---- serving ---- */
+
+void gn_generations_handle(struct gn_generations *gs, struct gn_request *r)
+{
+    gn_app_handle(gs->current, r);
+}
+
+unsigned gn_generations_drain(struct gn_generations *gs, int64_t deadline)
+{
+    if (gs->loader)
+        gn_cancel(gs->loader, -ECANCELED);
+    while (gs->loader)
+        gn_generations_wait(gs, GN_NEVER);
+    unsigned left = 0;
+    if (gs->current) {
+        gn_app_retire(gs->current);
+        left = gn_app_drain(gs->current, deadline);
+    }
+    wait_for_end(gs, deadline);
+    return left + (make_room(gs) < 0);
+}
+
+void gn_generations_close(struct gn_generations *gs)
+{
+    gn_app_free(gs->current);
+    gs->current = NULL;
+    set_error(gs, NULL);
+}

@@ -1,0 +1,70 @@
+/* The generations of an app: the scripts as they were loaded for the first, second,
+ * third time. One serves new requests; one more may still be ending what it had begun.
+ *
+ * A load builds a Lua state aside, on a fiber of its own, while the current generation
+ * serves on. Only when all of it has succeeded is one pointer swapped. What fails
+ * changes nothing. Everything is called on the scheduler's own thread, except where
+ * said. */
+#ifndef GN_GENERATIONS_H
+#define GN_GENERATIONS_H
+
+#include "app.h"
+
+struct gn_watcher;
+
+struct gn_generations_options {
+    const char *path;     /* a script, or a directory of them; borrowed */
+    int64_t drain;        /* ns that a generation may take to end */
+    int64_t load_timeout; /* ns that loading may take */
+    bool patch;           /* io and os wait cooperatively */
+    bool debug;           /* for who writes scripts: errors and changes show in pages */
+    struct gn_watcher *watcher; /* is told what has been loaded; borrowed; or NULL */
+};
+
+struct gn_generations {
+    struct gn_sched *sched;
+    struct gn_generations_options options;
+    struct gn_app *current;   /* serves new requests; NULL until the first has loaded */
+    struct gn_app *retiring;  /* ends what it has begun; NULL when none does */
+    unsigned last;            /* the number of the latest that has loaded */
+    struct gn_fiber *loader;  /* loads at present, or NULL */
+    unsigned asked, answered; /* for how many reloads; how many of them are over */
+    char *error;              /* why the latest load failed; NULL when it did not */
+    struct gn_list waiters;   /* for a change of any of these */
+};
+
+void gn_generations_init(struct gn_generations *, struct gn_sched *,
+                         const struct gn_generations_options *);
+
+/* Loads the first. Returns 0, or -1 with the reason in `error`. May wait. */
+int gn_generations_open(struct gn_generations *);
+
+/* Lets what is loaded end until the deadline, then cancels it. Returns how many calls
+ * into Lua do not end. May wait. */
+unsigned gn_generations_drain(struct gn_generations *, int64_t deadline);
+
+/* Closes what has ended. */
+void gn_generations_close(struct gn_generations *);
+
+/* Answers a request with the current generation. */
+void gn_generations_handle(struct gn_generations *, struct gn_request *);
+
+/* Asks for the scripts to be loaded again, from their present state. Returns a ticket
+ * for gn_generations_await(); does not wait. */
+unsigned gn_generations_reload(struct gn_generations *);
+
+/* Waits for the outcome of a reload. Returns the number of the generation that serves
+ * since, -EBADMSG when the load has failed (see `error`), or another negative errno.
+ * May wait.
+ */
+int gn_generations_await(struct gn_generations *, unsigned ticket);
+
+/* Waits until something changes: a load has ended, a generation has. Returns 0, or a
+ * negative errno. May wait. */
+int gn_generations_wait(struct gn_generations *, int64_t deadline);
+
+/* Makes `genet.generations` known to require() in a state; with NULL nothing is served
+ * there. May raise. */
+void gn_generations_register(lua_State *, struct gn_generations *);
+
+#endif

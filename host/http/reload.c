@@ -1,0 +1,121 @@
+/* The Lua module `genet.generations`: what a script may ask of the host that reloads
+ * it. */
+#include "generations.h"
+
+#include "../vm/core.h"
+#include "watcher.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+
+static struct gn_generations *self(lua_State *L)
+{
+    struct gn_generations *gs = lua_touserdata(L, lua_upvalueindex(1));
+    return gs ? gs : (luaL_error(L, "no app is served here"), NULL);
+}
+
+/* NULL where nothing is watched. */
+static struct gn_watcher *watcher(lua_State *L)
+{
+    const struct gn_generations *gs = lua_touserdata(L, lua_upvalueindex(1));
+    return gs ? gs->options.watcher : NULL;
+}
+
+static int fail(lua_State *L, const char *why)
+{
+    lua_pushnil(L);
+    lua_pushstring(L, why);
+    return 2;
+}
+
+/* generations.reload() -> number of the generation that serves since | nil, why not.
+ * Waits.
+ */
+static int g_reload(lua_State *L)
+{
+    struct gn_generations *gs = self(L);
+    if (!gs->current)
+        return luaL_error(L, "the scripts are being loaded already");
+    int r = gn_generations_await(gs, gn_generations_reload(gs));
+    if (r == -EBADMSG)
+        return fail(L, gs->error);
+    if (r < 0)
+        return gn_vm_raise(L, r);
+    lua_pushinteger(L, r);
+    return 1;
+}
+
+/* generations.latest() -> number of the one that serves, why the latest load failed |
+ * nil
+ */
+static int g_latest(lua_State *L)
+{
+    const struct gn_generations *gs = self(L);
+    lua_pushinteger(L, gs->last);
+    lua_pushstring(L, gs->error);
+    return 2;
+}
+
+/* generations.change([seconds]) -> true once a load or a generation has ended | false
+ * when the time is over. Waits. */
+static int g_change(lua_State *L)
+{
+    int64_t deadline = lua_isnoneornil(L, 1) ? GN_NEVER : gn_check_deadline(L, 1);
+    int r = gn_generations_wait(self(L), deadline);
+    if (r < 0 && r != -ETIMEDOUT)
+        return gn_vm_raise(L, r);
+    lua_pushboolean(L, r == 0);
+    return 1;
+}
+
+/* generations.watch(file): a change of it reloads, where changes are watched for */
+static int g_watch(lua_State *L)
+{
+    const char *path = luaL_checkstring(L, 1);
+    if (watcher(L))
+        gn_watcher_add_file(watcher(L), path);
+    return 0;
+}
+
+/* generations.watch_scripts(directory): the same for every *.lua in it */
+static int g_watch_scripts(lua_State *L)
+{
+    const char *path = luaL_checkstring(L, 1);
+    if (watcher(L))
+        gn_watcher_add_directory(watcher(L), path);
+    return 0;
+}
+
+/* generations.debug() -> whether the host was started for who writes scripts */
+static int g_debug(lua_State *L)
+{
+    lua_pushboolean(L, self(L)->options.debug);
+    return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"reload", g_reload},
+    {"latest", g_latest},
+    {"change", g_change},
+    {"watch", g_watch},
+    {"watch_scripts", g_watch_scripts},
+    {"debug", g_debug},
+    {NULL, NULL},
+};
+
+static int open_module(lua_State *L)
+{
+    luaL_newlibtable(L, functions);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    luaL_setfuncs(L, functions, 1);
+    return 1;
+}
+
+void gn_generations_register(lua_State *L, struct gn_generations *gs)
+{
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+    lua_pushlightuserdata(L, gs);
+    lua_pushcclosure(L, open_module, 1);
+    lua_setfield(L, -2, "genet.generations");
+    lua_pop(L, 1);
+}

@@ -1,0 +1,81 @@
+--- What debug mode adds to an app, for who writes its scripts: each answer says which generation
+-- has made it, and each page reloads itself when another serves, or shows why none does.
+-- @module genet.live
+
+local exchange = require "genet.exchange"
+local generations = require "genet.generations"
+local json = require "genet.json"
+
+local live = {}
+
+local PATH = "/_genet/live"
+local HEARTBEAT = 15 -- seconds; a proxy may close what is silent
+
+local SCRIPT = [[
+
+<script>
+(function () {
+  var events = new EventSource("%s?%d"), banner;
+  events.addEventListener("reload", function () { location.reload(); });
+  events.addEventListener("problem", function (event) {
+    banner = banner || document.body.appendChild(document.createElement("pre"));
+    banner.id = "genet-problem";
+    banner.style = "position:fixed;inset:auto 0 0 0;margin:0;padding:1em;z-index:2147483647;"
+      + "background:#800;color:#fff;white-space:pre-wrap;max-height:50vh;overflow:auto";
+    banner.textContent = JSON.parse(event.data);
+  });
+})();
+</script>
+]]
+
+-- Sends what becomes of the generation until another serves. Waits.
+local function tell(req, mine)
+  local told
+  req:start(200, {["Content-Type"] = "text/event-stream", ["Cache-Control"] = "no-store"})
+  while true do
+    local serves, problem = generations.latest()
+    if serves ~= mine then return req:write("event: reload\ndata:\n\n") end
+    if problem and problem ~= told then
+      req:write(("event: problem\ndata: %s\n\n"):format(json.encode(problem)))
+    end
+    told = problem
+    if not generations.change(HEARTBEAT) then req:write(":\n\n") end
+  end
+end
+
+local function is_page(head)
+  local lower = head:lower()
+  return lower:find("content-type: text/html", 1, true)
+    and not lower:find("content-length:", 1, true)
+    and not lower:find("content-encoding:", 1, true)
+end
+
+--- Adds this to an app whose routes are all there.
+-- @tparam App app
+-- @tparam integer number of its generation
+-- @usage if generations.debug() then live.attach(app, core.generation()) end
+function live.attach(app, number)
+  local header = ("X-Genet-Generation: %d\r\n"):format(number)
+  local script = SCRIPT:format(PATH, number)
+
+  app:get(PATH, function(req) tell(req, tonumber(req.query)) end)
+
+  local start = exchange.start
+  function exchange.start(x, status, head, length)
+    return start(x, status, head .. header, length)
+  end
+
+  local dispatch, failed = app.dispatch, app.failed
+  function app:dispatch(...)
+    local status, head, body = dispatch(self, ...)
+    if not status then return nil end
+    return status, head .. header, is_page(head) and body .. script or body
+  end
+
+  function app:failed(...)
+    local status, head, body, logged = failed(self, ...)
+    return status, head and head .. header, body, logged
+  end
+end
+
+return live
