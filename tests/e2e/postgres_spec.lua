@@ -99,6 +99,42 @@ app:get("/lock/<int:first>/<int:second>", function(req, first, second)
   return cursor and "locked" or problem:match("%a+ detected") or problem
 end)
 
+-- Tasks whose queries never end by themselves.
+local tasks = {}
+local function endless(options)
+  local connection, closer <close> = connect({args = {options = options}}, "endless")
+  return value(connection, "SELECT pg_sleep(600)")
+end
+
+app:get("/start/<int:count>", function(req, count)
+  for i = 1, count do tasks[i] = genet.spawn({detach = true}, endless, req.args.options) end
+  return "started"
+end)
+
+app:get("/cancel", function()
+  local ends = {}
+  for i, task in ipairs(tasks) do
+    task:cancel()
+    local _, err = task:wait()
+    ends[i] = err
+  end
+  tasks = {}
+  return table.concat(ends, " ")
+end)
+
+-- Cancels a task after so many milliseconds, whatever it is doing then.
+app:get("/cancel-after/<int:ms>", function(req, ms)
+  local task = genet.spawn(endless, req.args.options)
+  genet.sleep(ms / 1000)
+  task:cancel()
+  return tostring(select(2, task:wait()))
+end)
+
+app:get("/timeout", function(req)
+  local result, problem = genet.timeout(0.05, endless)
+  return tostring(result) .. " " .. tostring(problem)
+end)
+
 return app
 ]]
 
@@ -307,6 +343,45 @@ describe("PostgreSQL through stock LuaSQL", function()
     local answers = {one:response().body, other:response().body}
     table.sort(answers)
     assert.same({"deadlock detected", "locked"}, answers)
+  end)
+
+  local transports = {{"plainly", ""}, {"over TLS", "sslmode=require"}}
+  for _, transport in ipairs(transports) do
+    local how, options = table.unpack(transport)
+    local query = "?options=" .. escape(options)
+
+    it("is cancelled in the middle of a query, connected " .. how, function()
+      local size = support.crowd_size(50)
+      server:get(("/start/%d%s"):format(size, query))
+      database:wait_for_clients(size, "endless", "state = 'active'")
+      assert.equal(("cancelled "):rep(size), server:get("/cancel").body .. " ")
+      database:wait_for_clients(0, "endless")
+    end)
+
+    it("is cancelled at any moment, connecting " .. how, function()
+      for _ = 1, 2 do
+        for ms = 0, support.crowd_size(50) do
+          assert.equal("cancelled", server:get(("/cancel-after/%d%s"):format(ms, query)).body)
+        end
+      end
+      database:wait_for_clients(0, "endless")
+    end)
+
+    it("ends a query whose client has gone, connected " .. how, function()
+      local size = support.crowd_size(20)
+      local clients = {}
+      for i = 1, size do
+        clients[i] = server:ask(("/value%s&name=abandoned&sql=SELECT+pg_sleep(600)"):format(query))
+      end
+      database:wait_for_clients(size, "abandoned", "state = 'active'")
+      for _, client in ipairs(clients) do client:close() end
+      database:wait_for_clients(0, "abandoned")
+    end)
+  end
+
+  it("gives up a query at the end of its time", function()
+    assert.equal("nil timeout", server:get("/timeout").body)
+    database:wait_for_clients(0, "endless")
   end)
 
   it("closes a forgotten connection by the collector", function()
