@@ -58,7 +58,7 @@ static void entry(void)
     size_t size = 0;
     __sanitizer_finish_switch_fiber(NULL, &bottom, &size);
     if (bottom)
-        f->sched->loop_stack = (struct gn_stack){(void *)bottom, size};
+        f->sched->loop_stack = (struct gn_stack){.base = (void *)bottom, .size = size};
     f->fn(f->arg);
     gn_sched_bury(f->sched, f);
     leave(f, NULL);

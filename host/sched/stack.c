@@ -29,10 +29,17 @@
 
 enum { STACKS_PER_SLAB = 32 };
 
+/* Where a stack can be. */
+struct gn_place {
+    struct gn_list link; /* while it is free: in `warm` or `cold` */
+    char *low;           /* lowest usable address */
+};
+
 struct slab {
     struct gn_list link;
     char *base;
     size_t bytes;
+    struct gn_place places[STACKS_PER_SLAB];
 };
 
 void gn_stacks_init(struct gn_stacks *s)
@@ -57,17 +64,6 @@ void gn_stacks_term(struct gn_stacks *s)
 static size_t page_size(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);
-}
-
-/* The free-list node of a stack lies at its top: on the page that is in use anyway. */
-static struct gn_list *node_of(void *base)
-{
-    return (struct gn_list *)((char *)base + GN_STACK_SIZE) - 1;
-}
-
-static void *base_of(struct gn_list *node)
-{
-    return (char *)(node + 1) - GN_STACK_SIZE;
 }
 
 static int install_guard(char *at, size_t bytes)
@@ -96,7 +92,8 @@ static int add_slab(struct gn_stacks *s)
     for (int i = 0; i < STACKS_PER_SLAB; i++) {
         char *low = slab->base + i * step + guard;
         (void)VALGRIND_STACK_REGISTER(low, low + GN_STACK_SIZE);
-        gn_list_append(&s->cold, node_of(low));
+        slab->places[i].low = low;
+        gn_list_append(&s->cold, &slab->places[i].link);
     }
     gn_list_push(&s->slabs, &slab->link);
     return 0;
@@ -109,28 +106,29 @@ fail:
 
 int gn_stack_get(struct gn_stacks *s, struct gn_stack *out)
 {
-    struct gn_list *node = gn_list_pop(&s->warm);
-    if (node)
+    struct gn_list *l = gn_list_pop(&s->warm);
+    if (l)
         s->warm_count--;
     else if (gn_list_empty(&s->cold) && add_slab(s) < 0)
         return -ENOMEM;
     else
-        node = gn_list_pop(&s->cold);
-    out->base = base_of(node);
+        l = gn_list_pop(&s->cold);
+    out->place = gn_container_of(l, struct gn_place, link);
+    out->base = out->place->low;
     out->size = GN_STACK_SIZE;
     return 0;
 }
 
 void gn_stack_put(struct gn_stacks *s, struct gn_stack *stack)
 {
-    struct gn_list *node = node_of(stack->base);
+    struct gn_list *l = &stack->place->link;
     ASAN_UNPOISON_MEMORY_REGION(stack->base, stack->size);
     if (s->warm_count < GN_STACKS_WARM) {
         s->warm_count++;
-        gn_list_push(&s->warm, node);
+        gn_list_push(&s->warm, l);
     } else {
-        madvise(stack->base, stack->size - page_size(), MADV_DONTNEED);
-        gn_list_push(&s->cold, node);
+        madvise(stack->base, stack->size, MADV_DONTNEED);
+        gn_list_push(&s->cold, l);
     }
     stack->base = NULL;
 }

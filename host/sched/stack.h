@@ -21,15 +21,15 @@
 #define GN_STACKS_WARM 256
 
 struct gn_stack {
-    void *base;  /* lowest usable address; NULL when there is no stack */
-    size_t size; /* bytes */
+    void *base;             /* lowest usable address; NULL when there is no stack */
+    size_t size;            /* bytes */
+    struct gn_place *place; /* for gn_stack_put() */
 };
 
 struct gn_stacks {
     struct gn_list slabs;
-    struct gn_list
-        warm; /* free, with pages; a node lies in each stack's topmost bytes */
-    struct gn_list cold; /* free, without pages but the one that holds the node */
+    struct gn_list warm; /* free, with pages */
+    struct gn_list cold; /* free, without */
     size_t warm_count;
 };
 

@@ -13,9 +13,10 @@ local function openssl(...)
   assert(pipe:close(), text)
 end
 
---- A directory to make them in; remove it with `support.remove(made.directory)`.
-function certificates.new()
-  return setmetatable({directory = support.directory()}, certificates)
+--- Makes them in this directory, or in a fresh one; remove that with
+-- `support.remove(made.directory)`.
+function certificates.new(directory)
+  return setmetatable({directory = directory or support.directory()}, certificates)
 end
 
 function certificates:path(name)

@@ -60,22 +60,30 @@ static void the_stack_last_given_back_is_the_next_one_taken(void **state)
 
 enum { BEYOND = GN_STACKS_WARM + 44 };
 
+static int *top_of(const struct gn_stack *stack)
+{
+    return (int *)((char *)stack->base + stack->size) - 1;
+}
+
 static void only_so_many_free_stacks_keep_their_pages(void **state)
 {
     (void)state;
     static struct gn_stack s[BEYOND];
-    int kept = 0;
+    int kept = 0, tops = 0;
     for (int i = 0; i < BEYOND; i++) {
         assert_int_equal(gn_stack_get(&stacks, &s[i]), 0);
         *(int *)s[i].base = 12345;
+        *top_of(&s[i]) = 12345;
     }
     for (int i = 0; i < BEYOND; i++)
         gn_stack_put(&stacks, &s[i]);
     for (int i = 0; i < BEYOND; i++) {
         assert_int_equal(gn_stack_get(&stacks, &s[i]), 0);
         kept += *(int *)s[i].base == 12345;
+        tops += *top_of(&s[i]) == 12345;
     }
     assert_int_equal(kept, GN_STACKS_WARM);
+    assert_int_equal(tops, GN_STACKS_WARM);
 }
 
 /* ---- what a child process says as it dies ---- */
