@@ -5,7 +5,7 @@ local script = [[
 local genet = require "genet"
 local app = genet.app()
 app:get("/number/<int:n>", function(_, n) return tostring(n) end)
-app:get("/slow/<int:n>", function(_, n) genet.sleep(0.05) return tostring(n) end)
+app:get("/slow/<int:n>", {detach = true}, function(_, n) genet.sleep(0.05) return tostring(n) end)
 app:post("/echo", function(req) return req:body() end)
 return app
 ]]
@@ -69,7 +69,7 @@ describe("a connection", function()
     end
   end)
 
-  it("may end its half and still gets the answer", function()
+  it("may end its half and still gets the answer of a detached handler", function()
     client:ask("/slow/1")
     client.socket:shutdown("send")
     assert.equal("1", client:response().body)
