@@ -97,26 +97,38 @@ struct gn_app *gn_app_load(const struct gn_app_options *o, char **error)
 
 /* ---- the end ---- */
 
-static int retire(lua_State *L)
+struct method {
+    struct gn_app *app;
+    const char *name;
+};
+
+static int call_method(lua_State *L)
 {
-    struct gn_app *a = lua_touserdata(L, 1);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, a->app);
-    lua_getfield(L, -1, "retire");
+    const struct method *m = lua_touserdata(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, m->app->app);
+    lua_getfield(L, -1, m->name);
     lua_rotate(L, -2, 1);
     lua_call(L, 1, 0);
     return 0;
 }
 
-static int retire_failed(lua_State *L)
+static int method_failed(lua_State *L)
 {
     gn_log(GN_ERROR, "%s\n%s", luaL_tolstring(L, 2, NULL), lua_tostring(L, 3));
     return 0;
 }
 
+void gn_app_keep(struct gn_app *a)
+{
+    struct method m = {a, "keep"};
+    gn_vm_call(&a->vm, call_method, &m, method_failed);
+}
+
 void gn_app_retire(struct gn_app *a)
 {
+    struct method m = {a, "retire"};
     a->vm.retired = true;
-    gn_vm_call(&a->vm, retire, a, retire_failed);
+    gn_vm_call(&a->vm, call_method, &m, method_failed);
 }
 
 unsigned gn_app_drain(struct gn_app *a, int64_t deadline)

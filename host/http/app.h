@@ -32,6 +32,9 @@ struct gn_app {
  * or NULL when out of memory. */
 struct gn_app *gn_app_load(const struct gn_app_options *, char **error);
 
+/* Has the app hand what app:persist() gave it to the generations. May wait. */
+void gn_app_keep(struct gn_app *);
+
 /* Tells the app that it is to end: its timers stop, what was given to app:on_unload()
  * is called. May wait. */
 void gn_app_retire(struct gn_app *);

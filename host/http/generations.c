@@ -39,6 +39,68 @@ int gn_generations_wait(struct gn_generations *gs, int64_t deadline)
     return r;
 }
 
+/* ---- what is kept ---- */
+
+struct gn_kept {
+    struct gn_kept *next;
+    char *data;
+    size_t size;
+    char name[];
+};
+
+static struct gn_kept *find_kept(const struct gn_generations *gs, const char *name)
+{
+    struct gn_kept *k = gs->kept;
+    while (k && strcmp(k->name, name) != 0)
+        k = k->next;
+    return k;
+}
+
+static struct gn_kept *add_kept(struct gn_generations *gs, const char *name)
+{
+    size_t size = strlen(name) + 1;
+    struct gn_kept *k = malloc(sizeof *k + size);
+    if (!k)
+        return NULL;
+    *k = (struct gn_kept){.next = gs->kept};
+    memcpy(k->name, name, size);
+    return gs->kept = k;
+}
+
+int gn_generations_keep(struct gn_generations *gs, const char *name, char *data,
+                        size_t n)
+{
+    struct gn_kept *k = find_kept(gs, name);
+    if (!k)
+        k = add_kept(gs, name);
+    if (!k) {
+        free(data);
+        return -ENOMEM;
+    }
+    free(k->data);
+    k->data = data;
+    k->size = n;
+    return 0;
+}
+
+const char *gn_generations_kept(const struct gn_generations *gs, const char *name,
+                                size_t *n)
+{
+    const struct gn_kept *k = find_kept(gs, name);
+    *n = k ? k->size : 0;
+    return k ? k->data : NULL;
+}
+
+static void free_kept(struct gn_generations *gs)
+{
+    for (struct gn_kept *k = gs->kept, *next; k; k = next) {
+        next = k->next;
+        free(k->data);
+        free(k);
+    }
+    gs->kept = NULL;
+}
+
 /* ---- the end of a generation ---- */
 
 /* Lets the retiring generation finish what it has begun until its deadline, cancels the
@@ -95,6 +157,8 @@ static struct gn_app *load(struct gn_generations *gs)
                                      .patch = gs->options.patch,
                                      .generations = gs};
     char *error;
+    if (gs->current)
+        gn_app_keep(gs->current);
     struct gn_app *a = gn_app_load(&o, &error);
     set_error(gs, error);
     return a;
@@ -207,4 +271,5 @@ void gn_generations_close(struct gn_generations *gs)
     gn_app_free(gs->current);
     gs->current = NULL;
     set_error(gs, NULL);
+    free_kept(gs);
 }

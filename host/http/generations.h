@@ -21,6 +21,8 @@ struct gn_generations_options {
     struct gn_watcher *watcher; /* is told what has been loaded; borrowed; or NULL */
 };
 
+struct gn_kept; /* what app:persist() hands to the next generation, by name */
+
 struct gn_generations {
     struct gn_sched *sched;
     struct gn_generations_options options;
@@ -31,6 +33,7 @@ struct gn_generations {
     unsigned asked, answered; /* for how many reloads; how many of them are over */
     char *error;              /* why the latest load failed; NULL when it did not */
     struct gn_list waiters;   /* for a change of any of these */
+    struct gn_kept *kept;
 };
 
 void gn_generations_init(struct gn_generations *, struct gn_sched *,
@@ -62,6 +65,15 @@ int gn_generations_await(struct gn_generations *, unsigned ticket);
 /* Waits until something changes: a load has ended, a generation has. Returns 0, or a
  * negative errno. May wait. */
 int gn_generations_wait(struct gn_generations *, int64_t deadline);
+
+/* Keeps bytes of gn_pack() under a name, instead of what was there. Takes them, from
+ * malloc(). Returns 0 or -ENOMEM. */
+int gn_generations_keep(struct gn_generations *, const char *name, char *data,
+                        size_t n);
+
+/* What is kept under a name, borrowed; NULL when nothing is. */
+const char *gn_generations_kept(const struct gn_generations *, const char *name,
+                                size_t *n);
 
 /* Makes `genet.generations` known to require() in a state; with NULL nothing is served
  * there. May raise. */

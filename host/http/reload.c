@@ -2,6 +2,7 @@
  * it. */
 #include "generations.h"
 
+#include "../vm/copy.h"
 #include "../vm/core.h"
 #include "watcher.h"
 
@@ -86,6 +87,41 @@ static int g_watch_scripts(lua_State *L)
     return 0;
 }
 
+/* generations.keep(name, value): for the next generation. Raises when it is not plain
+ * data.
+ */
+static int g_keep(lua_State *L)
+{
+    const char *name = luaL_checkstring(L, 1);
+    char why[256] = "out of memory";
+    struct gn_packer p;
+    int r = gn_packer_init(&p);
+    if (r == 0)
+        r = gn_pack(&p, L, 2);
+    if (r == -EINVAL)
+        gn_packer_explain(&p, "it", why, sizeof why);
+    if (r == 0) {
+        r = gn_generations_keep(self(L), name, p.data, p.size);
+        p.data = NULL;
+    }
+    gn_packer_term(&p);
+    return r < 0 ? luaL_error(L, "'%s' cannot be kept: %s", name, why) : 0;
+}
+
+/* generations.kept(name) -> the value that the generation before has kept | nil */
+static int g_kept(lua_State *L)
+{
+    struct gn_generations *gs = lua_touserdata(L, lua_upvalueindex(1));
+    struct gn_unpacker u;
+    size_t n = 0;
+    const char *data = gs ? gn_generations_kept(gs, luaL_checkstring(L, 1), &n) : NULL;
+    if (!data)
+        return 0;
+    gn_unpack_begin(L, &u, data, n);
+    gn_unpack(L, &u);
+    return 1;
+}
+
 /* generations.debug() -> whether the host was started for who writes scripts */
 static int g_debug(lua_State *L)
 {
@@ -99,6 +135,8 @@ static const luaL_Reg functions[] = {
     {"change", g_change},
     {"watch", g_watch},
     {"watch_scripts", g_watch_scripts},
+    {"keep", g_keep},
+    {"kept", g_kept},
     {"debug", g_debug},
     {NULL, NULL},
 };

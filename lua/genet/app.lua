@@ -4,6 +4,7 @@
 local check = require "genet.check"
 local Request = require "genet.request"
 local exchange = require "genet.exchange"
+local generations = require "genet.generations"
 local log = require "genet.log"
 local response = require "genet.response"
 local router = require "genet.router"
@@ -29,6 +30,7 @@ function app.new()
     exact = routes.exact,
     routes = {},
     unload = {},
+    kept = {},
   }, App)
 end
 
@@ -213,12 +215,37 @@ function App:include(other)
   for _, fn in ipairs(other.unload) do
     if not here[fn] then table.insert(self.unload, fn) end
   end
+  for name, value in pairs(other.kept) do self.kept[name] = value end
 end
 
 --- Ends the definition of routes: adding one raises from now on.
 -- @usage app:freeze()
 function App:freeze()
   self.frozen = true
+end
+
+--- A table that the next generation of the scripts finds as this one leaves it: plain data, which
+-- is copied when the scripts are loaded again. What a request changes afterwards is lost.
+-- @tparam string name under which the next generation asks for it
+-- @tparam ?table default what it is at first, empty unless told
+-- @treturn table
+-- @usage local hits = app:persist("hits", {count = 0})
+-- app:get("/hits", function() hits.count = hits.count + 1 return tostring(hits.count) end)
+function App:persist(name, default)
+  check.type(name, "app:persist", "string")
+  if default ~= nil then check.type(default, "app:persist", "table") end
+  if self.frozen then error("app:persist belongs where the scripts load, not later", 2) end
+  if not self.kept[name] then self.kept[name] = generations.kept(name) or default or {} end
+  return self.kept[name]
+end
+
+--- Hands what `app:persist` gave to the host, which calls it before it loads the scripts again.
+-- @usage app:keep()
+function App:keep()
+  for name, value in pairs(self.kept) do
+    local ok, problem = pcall(generations.keep, name, value)
+    if not ok then log.error("app:persist: %s", problem) end
+  end
 end
 
 --- Has a function called when the app is to end: when other scripts serve instead of it, or the

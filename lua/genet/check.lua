@@ -32,6 +32,13 @@ local function is_duration(value)
   return type(value) == "number" and value == value and value >= 0
 end
 
+--- A value of a type by its name.
+-- @usage check.type(name, "app:persist", "string")
+function check.type(value, what, expected)
+  if type(value) ~= expected then refuse(what, "a " .. expected, value) end
+  return value
+end
+
 --- A number of seconds, not negative. Infinity is one.
 -- @usage check.seconds(seconds, "genet.after")
 function check.seconds(value, what)

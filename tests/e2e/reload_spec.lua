@@ -216,6 +216,43 @@ describe("a reload", function()
     end)
   end)
 
+  describe("hands over", function()
+    local script = [[
+      local app = require("genet").app()
+      local hits = app:persist("hits", {count = 0, seen = {}})
+      app:get("/", function(req)
+        hits.count = hits.count + 1
+        hits.seen[#hits.seen + 1] = req.args.name
+        return hits.count .. table.concat(hits.seen, " ")
+      end)
+      app:get("/spoil", function() hits.fn = print return "spoilt" end)
+      return app]]
+
+    it("what app:persist has given", function()
+      serve{script = script}
+      body("/?name=ann")
+      assert.equal("2ann bob", body("/?name=bob"))
+      server:tell("reload")
+      assert.equal("3ann bob eve", body("/?name=eve"))
+      server:save("main.lua", "local broken = = 1")
+      server:tell("reload")
+      server:save("main.lua", script)
+      server:tell("reload")
+      assert.equal("4ann bob eve joe", body("/?name=joe"))
+    end)
+
+    it("what it was before when it is no longer plain data, and says so", function()
+      serve{script = script}
+      body()
+      server:tell("reload")
+      body("/spoil")
+      server:tell("reload")
+      assert.equal("2", body())
+      assert.truthy(server:stderr():find("'hits' cannot be kept: it.fn is a function", 1, true),
+        server:stderr())
+    end)
+  end)
+
   describe("ends", function()
     it("timers and what runs in the background, and calls app:on_unload", function()
       serve{script = [[

@@ -40,7 +40,7 @@ package.preload["genet.pool"] = function() return support.pool end
 local function nothing() end
 
 package.preload["genet.generations"] = function()
-  return {watch = nothing, watch_scripts = nothing, debug = nothing}
+  return {watch = nothing, watch_scripts = nothing, debug = nothing, keep = nothing, kept = nothing}
 end
 
 -- The host knows exchanges by number; here each is a table that its functions are given.
