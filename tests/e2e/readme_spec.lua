@@ -41,6 +41,30 @@ describe("the README", function()
     assert.equal("1\n2\n3\n", server:get("/count").body)
   end)
 
+  it("shows tasks that work", function()
+    local shown = block("lua", "## Tasks"):gsub("genet.sleep%(10%)", "genet.sleep(0.01)")
+    local directory = support.directory{["tasks.lua"] = table.concat({
+      'local genet = require "genet"', "local function fetch(path) genet.sleep(0.01) return path end",
+      shown, "timer:stop() print(pages.front, pages.news, page, problem, #jobs)"}, "\n")}
+    finally(function() support.remove(directory) end)
+    local result = support.run{"run", directory .. "/tasks.lua"}
+    assert.equal("", result.err)
+    assert.truthy(result.out:find("true\ta function\n", 1, true), result.out)
+    assert.truthy(result.out:find("/\t/news\t/slow\tnil\t1\n", 1, true), result.out)
+  end)
+
+  it("shows an app that hands over what it has", function()
+    local server = support.serve{script = table.concat({
+      'local genet = require "genet"', "local app = genet.app()", block("lua", "## Reloading"),
+      "app:get('/', function() hits.count = hits.count + 1 return tostring(hits.count) end)",
+      "return app"}, "\n")}
+    finally(function() server:stop() end)
+    assert.equal("1", server:get("/").body)
+    assert.equal(0, server:tell("reload").status)
+    assert.equal("2", server:get("/").body)
+    server:wait_for_log("generation 1 ends")
+  end)
+
   it("quotes the help that the program gives", function()
     local help = support.run({"runserver", "--help"}).out
     assert.truthy(README:find(help, 1, true), help)
