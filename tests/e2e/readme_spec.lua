@@ -44,7 +44,8 @@ describe("the README", function()
   it("shows tasks that work", function()
     local shown = block("lua", "## Tasks"):gsub("genet.sleep%(10%)", "genet.sleep(0.01)")
     local directory = support.directory{["tasks.lua"] = table.concat({
-      'local genet = require "genet"', "local function fetch(path) genet.sleep(0.01) return path end",
+      'local genet = require "genet"',
+      "local function fetch(path) genet.sleep(0.01) return path end",
       shown, "timer:stop() print(pages.front, pages.news, page, problem, #jobs)"}, "\n")}
     finally(function() support.remove(directory) end)
     local result = support.run{"run", directory .. "/tasks.lua"}
