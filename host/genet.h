@@ -37,6 +37,10 @@ struct genet_options {
     double head_timeout;   /* seconds for all of a head; 10 */
     double keep_alive;     /* seconds that a connection may idle; 15 */
     double drain;          /* seconds that requests may go on after genet_stop(); 30 */
+    double slice;     /* seconds that a handler may compute before others run; 0: it is
+                         not preempted; 0.05 */
+    double cpu_limit; /* seconds of processor time for a request or task; 0: no limit;
+                         30 */
     void (*ready)(struct genet *,
                   void *); /* called once connections are accepted; may be NULL */
     void *ready_arg;

@@ -20,6 +20,7 @@ struct command {
     char **argv;
     enum { RUNSERVER, RUN, PATCHES } verb;
     struct genet_options options;            /* of `runserver` */
+    struct gn_limits limits;                 /* of `run` */
     char *path;                              /* what to serve, or to run */
     char **certificates, **keys, *client_ca; /* of `runserver` */
     char **list; /* addresses to listen on, or the script's arguments; ended by NULL */
@@ -98,6 +99,8 @@ static void read_server(lua_State *L, struct command *c)
     o->head_timeout = number_field(L, "head_timeout");
     o->keep_alive = number_field(L, "keep_alive");
     o->drain = number_field(L, "drain");
+    o->slice = number_field(L, "slice_ms") / 1000;
+    o->cpu_limit = number_field(L, "cpu_limit");
     char *level = copy_field(L, "log_level");
     gn_log_set_level((enum gn_level)gn_level_of(level));
     free(level);
@@ -107,6 +110,8 @@ static void read_script(lua_State *L, struct command *c)
 {
     c->path = copy_field(L, "file");
     c->list = list_field(L, "args");
+    c->limits.slice = number_field(L, "slice_ms") / 1000;
+    c->limits.cpu = number_field(L, "cpu_limit");
 }
 
 static void push_argv(lua_State *L, const struct command *c)
@@ -242,7 +247,7 @@ int main(int argc, char **argv)
     if (c.verb == RUNSERVER)
         status = run_server(&c);
     else if (c.verb == RUN)
-        status = gn_script_run(c.path, c.list);
+        status = gn_script_run(c.path, c.list, &c.limits);
     else
         print_patches();
     free_command(&c);

@@ -1,6 +1,7 @@
 #include "script.h"
 
 #include "http/exchange.h"
+#include "log.h"
 #include "sched/offload.h"
 #include "vm/vm.h"
 
@@ -70,7 +71,7 @@ static void body(void *arg)
         s->status = 1;
 }
 
-int gn_script_run(const char *file, char *const *args)
+int gn_script_run(const char *file, char *const *args, const struct gn_limits *limits)
 {
     struct script s = {.file = file, .args = args, .status = 1};
     struct gn_sched *sched = gn_sched_new();
@@ -78,6 +79,9 @@ int gn_script_run(const char *file, char *const *args)
     if (sched && (sched->pool = gn_pool_new(GN_POOL_THREADS)) &&
         gn_vm_open(&s.vm) == 0 && gn_fiber_new(sched, "main", body, &s)) {
         s.status = 0;
+        gn_guard_limit(&s.vm, limits);
+        if (gn_guard_start(limits) < 0)
+            gn_log(GN_WARN, "no timer: what computes for long is not preempted");
         gn_sched_run(sched);
     }
     gn_vm_close(&s.vm);

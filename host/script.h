@@ -2,9 +2,11 @@
 #ifndef GN_SCRIPT_H
 #define GN_SCRIPT_H
 
+struct gn_limits;
+
 /* Runs a script with `args` (argv-like, ended by NULL) as its arguments and in the
- * global `arg`, until it and everything it started has ended. Returns 0, or 1 when it
- * failed; the error is on stderr. */
-int gn_script_run(const char *file, char *const *args);
+ * global `arg`, until it and everything it started has ended. The limits are those of
+ * each call into it. Returns 0, or 1 when it failed; the error is on stderr. */
+int gn_script_run(const char *file, char *const *args, const struct gn_limits *);
 
 #endif

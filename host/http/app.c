@@ -44,12 +44,29 @@ static int load_failed(lua_State *L)
     return 0;
 }
 
-int gn_app_open(struct gn_app *a, const char *path)
+/* ---- requests ---- */
+
+struct call {
+    struct gn_app *app;
+    struct gn_request *request;
+    lua_Integer exchange; /* its number */
+};
+
+static void describe(const struct gn_call *c, char *out, size_t room)
+{
+    const struct call *call = c->arg;
+    const struct gn_head *head = call->request->head;
+    snprintf(out, room, "%s %s", head->method, head->target);
+}
+
+int gn_app_open(struct gn_app *a, const char *path, const struct gn_limits *limits)
 {
     struct loading l = {a, path};
     *a = (struct gn_app){0};
     gn_exchanges_init(&a->exchanges);
     int r = gn_vm_open(&a->vm);
+    a->vm.describe = describe;
+    gn_guard_limit(&a->vm, limits);
     if (r == 0)
         r = gn_vm_load(&a->vm, load, &l, load_failed);
     if (r == -ENOMEM)
@@ -74,13 +91,7 @@ void gn_app_close(struct gn_app *a)
     gn_exchanges_term(&a->exchanges);
 }
 
-/* ---- requests ---- */
-
-struct call {
-    struct gn_app *app;
-    struct gn_request *request;
-    lua_Integer exchange; /* its number */
-};
+/* ---- answers ---- */
 
 /* Sends what stands on top of the stack: status, head, body. */
 static void respond(lua_State *L, struct gn_request *r)
@@ -139,7 +150,8 @@ static int dispatch_failed(lua_State *L)
     lua_rawgeti(L, LUA_REGISTRYINDEX, c->app->app);
     lua_pushinteger(L, c->exchange);
     lua_pushvalue(L, 2);
-    lua_call(L, 3, 4);
+    lua_pushboolean(L, gn_guard_ended());
+    lua_call(L, 4, 4);
     if (lua_toboolean(L, -1) && gn_fiber_cause(gn_fiber_self()) != -ECANCELED)
         log_error(L, c->request);
     lua_pop(L, 1);

@@ -14,9 +14,10 @@ struct gn_app {
     char error[512];           /* why the scripts could not be loaded */
 };
 
-/* Loads a script or a directory into a new state. On a fiber; may wait, as scripts may.
+/* Loads a script or a directory into a new state, whose calls may use so much of the
+ * processor. On a fiber; may wait, as scripts may.
  * Returns 0, or -1 with the reason, which names file and line, in a->error. */
-int gn_app_open(struct gn_app *, const char *path);
+int gn_app_open(struct gn_app *, const char *path, const struct gn_limits *);
 
 /* Lets the tasks of the app go on until the deadline, then cancels them, its timers and
  * what it runs in the background. Returns how many of them do not end. May wait. */

@@ -46,6 +46,8 @@ void genet_options_init(struct genet_options *o)
         .drain = 30,
         .head_timeout = 10,
         .keep_alive = 15,
+        .slice = 0.05,
+        .cpu_limit = 30,
     };
 }
 
@@ -253,8 +255,12 @@ static int open_front(struct genet *g)
 
 static int start(struct genet *g)
 {
+    const struct gn_limits limits = {g->options.slice, g->options.cpu_limit};
     raise_file_limit(g);
-    if (gn_app_open(&g->app, g->path) < 0)
+    if (gn_guard_start(&limits) < 0)
+        gn_log(GN_WARN,
+               "no timer: what computes for long is neither preempted nor ended");
+    if (gn_app_open(&g->app, g->path, &limits) < 0)
         return fail(g, g->app.error);
     if (open_front(g) == 0)
         return 0;

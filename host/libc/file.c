@@ -32,7 +32,7 @@ static struct way writing(void)
 static bool blocks(int fd, short event)
 {
     struct pollfd p = {.fd = fd, .events = event};
-    return gn_real()->poll(&p, 1, 0) == 0;
+    return gn_poll_now(&p, 1) == 0;
 }
 
 /* Moves what can be moved at once; waits until that is something. As libc's readv or

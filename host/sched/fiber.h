@@ -39,6 +39,7 @@ struct gn_fiber {
     void *slot[GN_SLOTS];
     void *depth;            /* how far down its stack it was when it parked */
     size_t spent;           /* see gn_spend(); since the last wait */
+    unsigned waits;         /* counts how often it was parked */
     int result;             /* what the running wait returns */
     int cancelled;          /* as the cause of a scope around all the others */
     struct gn_scope *scope; /* innermost; NULL outside any */

@@ -113,6 +113,7 @@ struct gn_sched *gn_sched_new(void)
 
 void gn_sched_free(struct gn_sched *s)
 {
+    gn_tick_stop(s);
     inbox_close(s);
     gn_poller_close(&s->poller);
     gn_stacks_term(&s->stacks);
@@ -151,8 +152,12 @@ static void run_ready(struct gn_sched *s)
 {
     struct gn_list round, *l;
     gn_list_take(&round, &s->ready);
+    gn_tick_round(s);
     while ((l = gn_list_pop(&round))) {
-        gn_fiber_resume(gn_container_of(l, struct gn_fiber, link));
+        struct gn_fiber *f = gn_container_of(l, struct gn_fiber, link);
+        gn_fiber_resume(f);
+        if (gn_list_empty(&round) || s->tick.watch_until)
+            gn_tick_turn(s, f);
         if (s->ended)
             free_ended(s);
     }
@@ -160,6 +165,7 @@ static void run_ready(struct gn_sched *s)
 
 void gn_sched_run(struct gn_sched *s)
 {
+    s->now = gn_now();
     for (;;) {
         run_ready(s);
         if (s->fibers == 0)

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <lualib.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,8 @@ static void add_framework(lua_State *L)
     const char *dir = getenv("GENET_LUA_DIR");
     if (!dir || !*dir)
         dir = GN_LUA_DIR;
+    if (asprintf(&gn_vm_of(L)->framework, "%s/genet/", dir) < 0)
+        luaL_error(L, "out of memory");
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "path");
     lua_pushfstring(L, "%s/?.lua;%s/?/init.lua;%s", dir, dir, lua_tostring(L, -1));
@@ -75,7 +78,7 @@ int gn_vm_open(struct gn_vm *vm)
         return -ENOMEM;
     *(struct gn_vm **)lua_getextraspace(vm->L) = vm; /* every Lua thread has a copy */
     lua_pushcfunction(vm->L, set_up);
-    if (lua_pcall(vm->L, 0, 0, 0) == LUA_OK)
+    if (lua_pcall(vm->L, 0, 0, 0) == LUA_OK && gn_guard_open(vm) == 0)
         return 0;
     gn_vm_close(vm);
     return -ENOMEM;
@@ -89,6 +92,7 @@ void gn_vm_close(struct gn_vm *vm)
         next = c->next;
         free(c);
     }
+    free(vm->framework);
     *vm = (struct gn_vm){0};
 }
 
@@ -213,6 +217,7 @@ static void bury(struct gn_call *c)
     luaL_unref(L, LUA_REGISTRYINDEX, dead.traceback);
     if (c->keeps)
         recall_traceback(c);
+    gn_guard_rest(c);
 }
 
 /* Calls failed(arg, error, traceback) with what bury() has left. */
@@ -239,6 +244,7 @@ static void begin(struct gn_call *c)
     f->slot[GN_SLOT_LUA] = c;
     f->may_park = may_park;
     gn_scope_enter(&c->scope, f);
+    gn_guard_begin(c);
 }
 
 /* Tells the framework that a call which had a `current` has ended:
@@ -271,6 +277,7 @@ static void drop_kept(struct gn_call *c)
 static void end(struct gn_call *c, bool failed)
 {
     struct gn_vm *vm = c->vm;
+    gn_guard_rest(c);
     gn_scope_leave(&c->scope);
     gn_tasks_forget(c);
     if (c->current != LUA_NOREF && vm->on_end != LUA_NOREF)
@@ -293,6 +300,7 @@ static int call(struct gn_vm *vm, lua_CFunction fn, void *arg, lua_CFunction fai
         return -ENOMEM;
     c->fiber = gn_fiber_self();
     c->loads = loads;
+    c->arg = arg;
     enrol(c, GN_CALL_HOST);
     begin(c);
     lua_pushcfunction(c->L, fn);

@@ -8,6 +8,7 @@
 #define GN_VM_H
 
 #include "../sched/sched.h"
+#include "guard.h"
 
 #include <lua.h>
 
@@ -28,6 +29,10 @@ struct gn_vm {
     unsigned count[GN_CALL_KINDS]; /* of them */
     struct gn_fiber *waiter;       /* in gn_vm_wait(), or NULL */
     int on_end; /* in the registry: what to tell of ended calls that had a `current` */
+    struct gn_guard_state guard;
+    char *framework; /* the directory with lua/genet, and a slash */
+    /* Names a call of the host's, for the log; NULL: there is only one */
+    void (*describe)(const struct gn_call *, char *out, size_t room);
 };
 
 /* A call into Lua that runs, or the Lua thread of one that did. */
@@ -40,6 +45,8 @@ struct gn_call {
         struct gn_call *next; /* in vm->idle */
     };
     enum gn_call_kind kind;
+    struct gn_guard guard;
+    void *arg;  /* of one of the host's */
     bool keeps; /* an error and its traceback, {error, traceback} in the registry by the
                    address of the call */
     bool loads; /* scripts: tasks it starts are GN_CALL_BACKGROUND */
