@@ -50,6 +50,15 @@ static void arm(struct gn_guard *g, lua_State *L, int steps)
     lua_sethook(L, on_hook, LUA_MASKCOUNT | LUA_MASKRET, steps);
 }
 
+/* No hook runs in a hook, in the message handler and, for ever after, on the Lua thread
+ * of an error that a hook has raised, nor in a finalizer. What is over its limit must
+ * not hide there, and Lua has no call for that. Async-signal-safe. */
+static void allow_hooks(const struct gn_vm *vm, lua_State *L)
+{
+    if (vm->guard.allowhook)
+        ((unsigned char *)L)[vm->guard.allowhook] = 1;
+}
+
 /* Between the two the signal handler leaves the hooks alone. */
 static void hold_off(struct gn_guard *g)
 {
@@ -103,8 +112,13 @@ static void on_tick(struct gn_fiber *f, unsigned ticks, unsigned held)
     g->turn = f->sched->turn;
     g->held = held;
     g->wanted = true;
-    if (g->running && !g->busy)
-        arm(g, g->running, 1);
+    lua_State *L = g->running;
+    if (!L || g->busy)
+        return;
+    if (g->armed != L || lua_gethook(L) != on_hook) /* it takes long in deep recursion */
+        arm(g, L, 1);
+    if (over)
+        allow_hooks(c->vm, L);
 }
 
 /* ---- which Lua thread runs ---- */
@@ -131,14 +145,6 @@ static lua_State *enter(struct gn_guard *g, lua_State *L)
     if (g->wanted)
         follow(g, L);
     return outer;
-}
-
-/* An error that is raised by a hook leaves its Lua thread without hooks for ever after;
- * and while its message handler runs. Lua has no call to undo that. */
-static void allow_hooks(const struct gn_vm *vm, lua_State *L)
-{
-    if (vm->guard.allowhook)
-        ((unsigned char *)L)[vm->guard.allowhook] = 1;
 }
 
 int lua_resume(lua_State *L, lua_State *from, int args, int *results)
@@ -369,7 +375,8 @@ static int log_stall(lua_State *L)
         return 0;
     name_call(L, c, who, sizeof who);
     gn_log(GN_WARN,
-           "%s: a C function has blocked the thread for %d ms, before it came here\n%s",
+           "%s: has blocked the thread for %d ms without computing, before it came "
+           "here\n%s",
            who, (int)(s->ns / GN_MS), push_traceback(L, c, at));
     return 0;
 }
@@ -464,10 +471,11 @@ void gn_guard_rest(struct gn_call *c)
 {
     struct gn_guard *g = &c->guard;
     bool ended = g->ended;
-    if (g->ticks == 0)
+    if (g->ticks == 0 && !lua_gethook(c->L))
         return;
     hold_off(g);
     disarm(g);
+    lua_sethook(c->L, NULL, 0, 0); /* nor does the program's own outlive its call */
     gn_guard_begin(c);
     g->ended = ended;
     let_in(g);

@@ -328,7 +328,7 @@ end
 -- @tparam function fn
 -- @param ... its arguments
 -- @return what it returns
--- @usage genet.uninterrupted(function() stock.apples, sold.apples = stock.apples - 1, sold.apples + 1 end)
+-- @usage genet.uninterrupted(function() hits = hits + 1 end)
 function task.uninterrupted(fn, ...)
   check.callable(fn, "genet.uninterrupted")
   local _ <close> = tasks.hold()

@@ -10,7 +10,7 @@ enum { TICK_MS = 4 };
 
 static struct {
     struct gn_fiber *fiber, *stalled;
-    unsigned ticks, most, strangers;
+    unsigned ticks, most, strangers, stalls;
     int64_t stalled_for;
 } seen;
 
@@ -27,6 +27,7 @@ static void on_tick(struct gn_fiber *f, unsigned ticks, unsigned held)
 static void on_stall(struct gn_fiber *f, int64_t ns)
 {
     seen.stalled = f;
+    seen.stalls++;
     seen.stalled_for = ns;
 }
 
@@ -123,14 +124,14 @@ static void block(int ms)
 static void a_fiber_that_blocks_the_thread_is_told_of(void **state)
 {
     (void)state;
-    watch(100 * GN_MS);
+    watch(300 * GN_MS);
     gn_yield();
-    block(150);
+    block(400);
     assert_null(seen.stalled);
     gn_yield(); /* the loop takes notice */
     gn_tick_stop(gn_sched_self());
     assert_ptr_equal(seen.stalled, gn_fiber_self());
-    assert_true(seen.stalled_for >= 140 * GN_MS);
+    assert_true(seen.stalled_for >= 380 * GN_MS);
 }
 
 static struct gn_fiber *blocker;
@@ -139,9 +140,9 @@ static void block_twice(void *unused)
 {
     (void)unused;
     blocker = gn_fiber_self();
-    block(150);
+    block(400);
     gn_yield();
-    block(150);
+    block(400);
     gn_yield();
 }
 
@@ -149,22 +150,22 @@ static void block_twice(void *unused)
 static void who_blocks_again_among_others_is_told_of(void **state)
 {
     (void)state;
-    watch(100 * GN_MS);
+    watch(300 * GN_MS);
     go(block_twice, NULL);
-    gn_yield();
-    gn_yield();
-    assert_null(seen.stalled);
+    gn_yield(); /* it blocks for the first time */
+    gn_yield(); /* and the second */
     gn_yield();
     gn_tick_stop(gn_sched_self());
     assert_ptr_equal(seen.stalled, blocker);
+    assert_int_equal(seen.stalls, 1);
 }
 
 static void who_computes_is_not_said_to_block(void **state)
 {
     (void)state;
-    watch(100 * GN_MS);
+    watch(300 * GN_MS);
     gn_yield();
-    compute(150 * GN_MS);
+    compute(400 * GN_MS);
     gn_yield();
     gn_tick_stop(gn_sched_self());
     assert_null(seen.stalled);
@@ -173,8 +174,8 @@ static void who_computes_is_not_said_to_block(void **state)
 static void idle_time_is_nobodys(void **state)
 {
     (void)state;
-    watch(100 * GN_MS);
-    gn_sleep_until(gn_after_ms(200));
+    watch(300 * GN_MS);
+    gn_sleep_until(gn_after_ms(400));
     gn_yield();
     gn_tick_stop(gn_sched_self());
     assert_null(seen.stalled);
