@@ -91,6 +91,7 @@ struct gn_sched *gn_sched_new(void)
     if (!s)
         return NULL;
     s->now = gn_now();
+    gn_tick_stop(s);
     s->poller.epfd = s->inbox.watch.fd = -1;
     s->inbox.tail = &s->inbox.head;
     pthread_mutex_init(&s->inbox.lock, NULL);
@@ -138,7 +139,7 @@ void gn_sched_bury(struct gn_sched *s, struct gn_fiber *f)
 static void free_ended(struct gn_sched *s)
 {
     struct gn_fiber *f = s->ended;
-    s->ended = NULL;
+    s->ended = s->last = NULL;
     s->fibers--;
     gn_stack_put(&s->stacks, &f->stack);
     free(f);
@@ -152,12 +153,12 @@ static void run_ready(struct gn_sched *s)
 {
     struct gn_list round, *l;
     gn_list_take(&round, &s->ready);
-    gn_tick_round(s);
+    unsigned before = s->turn;
     while ((l = gn_list_pop(&round))) {
-        struct gn_fiber *f = gn_container_of(l, struct gn_fiber, link);
-        gn_fiber_resume(f);
-        if (gn_list_empty(&round) || s->tick.watch_until)
-            gn_tick_turn(s, f);
+        s->last = gn_container_of(l, struct gn_fiber, link);
+        gn_fiber_resume(s->last);
+        if (s->tick.watch_until)
+            gn_tick_turn(s, s->turn - before == 1);
         if (s->ended)
             free_ended(s);
     }
@@ -167,11 +168,15 @@ void gn_sched_run(struct gn_sched *s)
 {
     s->now = gn_now();
     for (;;) {
+        unsigned before = s->turn;
         run_ready(s);
         if (s->fibers == 0)
             break;
         bool idle = gn_list_empty(&s->ready);
-        gn_poller_poll(&s->poller, idle ? gn_timers_next(&s->timers) : 0);
+        int64_t now = gn_now();
+        if (now - s->now > s->tick.options.patience)
+            gn_tick_round(s, s->turn - before, now);
+        gn_poller_poll(&s->poller, idle ? gn_timers_next(&s->timers) : 0, now);
         s->now = gn_now();
         gn_timers_expire(&s->timers, s->now);
     }

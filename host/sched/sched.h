@@ -23,6 +23,7 @@ struct gn_sched {
     struct gn_list ready; /* fibers to run, in order */
     int64_t now;   /* when the loop last came back from the kernel; monotonic ns */
     unsigned turn; /* counts how often a fiber was resumed */
+    struct gn_fiber *last; /* that was; NULL when it has ended */
     struct gn_tick tick;
     struct gn_timers timers;
     struct gn_poller poller;

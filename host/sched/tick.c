@@ -52,7 +52,7 @@ static int start_timer(struct gn_tick *t)
 
 int gn_tick_start(struct gn_sched *s, const struct gn_tick_options *o)
 {
-    s->tick = (struct gn_tick){.options = *o, .looked = gn_now(), .last_turn = s->turn};
+    s->tick = (struct gn_tick){.options = *o};
     int r = start_timer(&s->tick);
     if (r < 0)
         gn_tick_stop(s);
@@ -63,24 +63,10 @@ void gn_tick_stop(struct gn_sched *s)
 {
     if (s->tick.started)
         timer_delete(s->tick.timer);
-    s->tick = (struct gn_tick){0};
+    s->tick = (struct gn_tick){.options.patience = GN_NEVER};
 }
 
 /* ---- blocking ---- */
-
-/* Good to a few milliseconds, and much cheaper than gn_now(). */
-static int64_t roughly_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-    return gn_from_timespec(&t);
-}
-
-void gn_tick_round(struct gn_sched *s)
-{
-    s->tick.looked = s->now;
-    s->tick.last_turn = s->turn;
-}
 
 /* Whether the turn that has just ended was spent computing; on a busy machine that may
  * take some times longer than the processor time used. */
@@ -90,22 +76,28 @@ static bool computed(const struct gn_sched *s, int64_t ns)
     return t->turn == s->turn && t->held * t->options.ns > ns / 8;
 }
 
-/* A round that took long makes suspicious; who did it is known when it was alone in it,
- * or when turns are measured one by one. */
-void gn_tick_turn(struct gn_sched *s, struct gn_fiber *f)
+static void tell(struct gn_sched *s, int64_t ns)
+{
+    if (s->last && !computed(s, ns))
+        s->tick.options.on_stall(s->last, ns);
+}
+
+void gn_tick_round(struct gn_sched *s, unsigned turns, int64_t now)
 {
     struct gn_tick *t = &s->tick;
-    if (t->options.patience == 0)
-        return;
-    int64_t now = roughly_now(), took = now - t->looked;
-    bool alone = s->turn - t->last_turn == 1;
-    t->looked = now;
-    t->last_turn = s->turn;
-    if (t->watch_until < now)
-        t->watch_until = 0;
-    if (took <= t->options.patience)
-        return;
+    if (turns == 1 && t->watch_until == 0)
+        tell(s, now - s->now);
     t->watch_until = now + WATCH;
-    if (alone && !computed(s, took))
-        t->options.on_stall(f, took);
+    t->looked = now;
+}
+
+void gn_tick_turn(struct gn_sched *s, bool first)
+{
+    struct gn_tick *t = &s->tick;
+    int64_t now = gn_now(), took = now - (first ? s->now : t->looked);
+    t->looked = now;
+    if (took > t->options.patience)
+        tell(s, took);
+    if (now > t->watch_until)
+        t->watch_until = 0;
 }

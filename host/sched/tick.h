@@ -23,7 +23,7 @@ struct gn_sched;
 /* What to watch for, and whom to tell. */
 struct gn_tick_options {
     int64_t ns;       /* of processor time from one tick to the next */
-    int64_t patience; /* ns that a fiber may block the thread; 0: it is not watched */
+    int64_t patience; /* ns that a fiber may block the thread; GN_NEVER: for ever */
     /* The fiber was running when `ticks` more, mostly 1, were over; `held` of them in
      * its present turn. Called in a signal handler, on the thread's alternate stack. */
     void (*on_tick)(struct gn_fiber *, unsigned ticks, unsigned held);
@@ -39,9 +39,8 @@ struct gn_tick {
     bool started;
     unsigned turn;       /* of the loop, in which the last tick was */
     unsigned held;       /* ticks in that turn */
-    int64_t looked;      /* when the loop last looked at the clock; monotonic ns */
-    unsigned last_turn;  /* at that time */
     int64_t watch_until; /* every turn is measured until then; 0: there was no stall */
+    int64_t looked;      /* at the clock when a turn was last measured */
 };
 
 /* Starts the ticks of a scheduler, on its thread. Returns 0 or a negative errno. */
@@ -50,9 +49,12 @@ int gn_tick_start(struct gn_sched *, const struct gn_tick_options *);
 /* Stops them. Does nothing when they have not been started. */
 void gn_tick_stop(struct gn_sched *);
 
-/* For the loop only: a round begins; the turn of a fiber, the last one of its round or
- * one to be measured, has ended. */
-void gn_tick_round(struct gn_sched *);
-void gn_tick_turn(struct gn_sched *, struct gn_fiber *);
+/* For the loop only. A round of so many turns, which began at sched->now, has taken
+ * longer than anybody has patience for. */
+void gn_tick_round(struct gn_sched *, unsigned turns, int64_t now);
+
+/* For the loop only, while there is something to watch for: a turn has ended, the first
+ * of its round or not. */
+void gn_tick_turn(struct gn_sched *, bool first);
 
 #endif

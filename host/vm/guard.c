@@ -115,7 +115,8 @@ static void on_tick(struct gn_fiber *f, unsigned ticks, unsigned held)
     lua_State *L = g->running;
     if (!L || g->busy)
         return;
-    if (g->armed != L || lua_gethook(L) != on_hook) /* it takes long in deep recursion */
+    if (g->armed != L ||
+        lua_gethook(L) != on_hook) /* it takes long in deep recursion */
         arm(g, L, 1);
     if (over)
         allow_hooks(c->vm, L);
@@ -127,7 +128,7 @@ static int (*real_resume)(lua_State *, lua_State *, int, int *);
 static int (*real_reset)(lua_State *);
 
 /* The hook goes where the call goes. */
-static void follow(struct gn_guard *g, lua_State *L)
+static __attribute__((noinline)) void follow(struct gn_guard *g, lua_State *L)
 {
     hold_off(g);
     if (!L)
@@ -137,7 +138,7 @@ static void follow(struct gn_guard *g, lua_State *L)
     let_in(g);
 }
 
-static lua_State *enter(struct gn_guard *g, lua_State *L)
+static inline lua_State *enter(struct gn_guard *g, lua_State *L)
 {
     lua_State *outer = g->running;
     g->running = L;
@@ -147,17 +148,26 @@ static lua_State *enter(struct gn_guard *g, lua_State *L)
     return outer;
 }
 
-int lua_resume(lua_State *L, lua_State *from, int args, int *results)
+static inline int resume(struct gn_call *c, lua_State *L, lua_State *from, int args,
+                         int *results)
 {
-    struct gn_call *c = gn_call_self();
-    if (!c)
-        return real_resume(L, from, args, results);
     lua_State *outer = enter(&c->guard, L);
     int status = real_resume(L, from, args, results);
     enter(&c->guard, outer);
     if (c->guard.ended && status > LUA_YIELD)
         allow_hooks(c->vm, L);
     return status;
+}
+
+int gn_guard_resume(struct gn_call *c, int args, int *results)
+{
+    return resume(c, c->L, NULL, args, results);
+}
+
+int lua_resume(lua_State *L, lua_State *from, int args, int *results)
+{
+    struct gn_call *c = gn_call_self();
+    return c ? resume(c, L, from, args, results) : real_resume(L, from, args, results);
 }
 
 int lua_resetthread(lua_State *L)
@@ -462,21 +472,29 @@ bool gn_guard_ended(void)
     return c && c->guard.ended;
 }
 
+/* What has been used up stays 0 between calls, see gn_guard_rest(). */
 void gn_guard_begin(struct gn_call *c)
 {
-    c->guard = (struct gn_guard){.most = c->vm->guard.cpu, .waits = c->fiber->waits};
+    c->guard.most = c->vm->guard.cpu;
+    c->guard.waits = c->fiber->waits;
+    c->guard.ended = false;
+}
+
+static __attribute__((noinline)) void clean(struct gn_call *c)
+{
+    struct gn_guard *g = &c->guard;
+    bool ended = g->ended;
+    hold_off(g);
+    disarm(g);
+    lua_sethook(c->L, NULL, 0, 0); /* nor does the program's own outlive its call */
+    *g = (struct gn_guard){.busy = true};
+    gn_guard_begin(c);
+    g->ended = ended;
+    let_in(g);
 }
 
 void gn_guard_rest(struct gn_call *c)
 {
-    struct gn_guard *g = &c->guard;
-    bool ended = g->ended;
-    if (g->ticks == 0 && !lua_gethook(c->L))
-        return;
-    hold_off(g);
-    disarm(g);
-    lua_sethook(c->L, NULL, 0, 0); /* nor does the program's own outlive its call */
-    gn_guard_begin(c);
-    g->ended = ended;
-    let_in(g);
+    if (c->guard.ticks || c->guard.held_on || lua_gethook(c->L))
+        clean(c);
 }

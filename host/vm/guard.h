@@ -80,9 +80,14 @@ void gn_guard_limit(struct gn_vm *, const struct gn_limits *);
  */
 bool gn_guard_ended(void);
 
-/* For vm.c: a call begins on its fiber; its function has ended, and what the host does
- * about that is not measured against what the call has used. */
+/* For vm.c: a call begins on its fiber. */
 void gn_guard_begin(struct gn_call *);
+
+/* For vm.c: lua_resume() of a call's own Lua thread. */
+int gn_guard_resume(struct gn_call *, int args, int *results);
+
+/* For vm.c: the function of a call has ended; what the host does about that is not
+ * measured against what the call has used. */
 void gn_guard_rest(struct gn_call *);
 
 #endif

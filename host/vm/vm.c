@@ -152,13 +152,13 @@ static bool may_park(struct gn_fiber *f)
     return !c || lua_gc(c->L, LUA_GCCOUNT) >= 0;
 }
 
-/* Resumes until the function on the stack of `L` has ended. A yield lets the other
+/* Resumes a call until the function on its stack has ended. A yield lets the other
  * fibers run. */
-static int resume(lua_State *L, int args)
+static int resume(struct gn_call *c, int args)
 {
     int status, results;
-    while ((status = lua_resume(L, NULL, args, &results)) == LUA_YIELD) {
-        lua_pop(L, results);
+    while ((status = gn_guard_resume(c, args, &results)) == LUA_YIELD) {
+        lua_pop(c->L, results);
         gn_yield();
         args = 0;
     }
@@ -221,12 +221,13 @@ static void bury(struct gn_call *c)
 }
 
 /* Calls failed(arg, error, traceback) with what bury() has left. */
-static void report(lua_State *L, void *arg, lua_CFunction failed)
+static void report(struct gn_call *c, void *arg, lua_CFunction failed)
 {
+    lua_State *L = c->L;
     lua_pushcfunction(L, failed);
     lua_pushlightuserdata(L, arg);
     lua_rotate(L, 1, 2);
-    if (resume(L, 3) != LUA_OK)
+    if (resume(c, 3) != LUA_OK)
         log_nested(L);
 }
 
@@ -261,7 +262,7 @@ static void tell(struct gn_call *c, bool failed)
     lua_rotate(L, 1, 4);
     luaL_unref(L, LUA_REGISTRYINDEX, c->current);
     c->current = LUA_NOREF;
-    if (resume(L, 3 + above) != LUA_OK)
+    if (resume(c, 3 + above) != LUA_OK)
         log_nested(L);
 }
 
@@ -305,10 +306,10 @@ static int call(struct gn_vm *vm, lua_CFunction fn, void *arg, lua_CFunction fai
     begin(c);
     lua_pushcfunction(c->L, fn);
     lua_pushlightuserdata(c->L, arg);
-    int r = resume(c->L, 1) == LUA_OK ? 0 : -1;
+    int r = resume(c, 1) == LUA_OK ? 0 : -1;
     if (r < 0) {
         bury(c);
-        report(c->L, arg, failed);
+        report(c, arg, failed);
     }
     lua_settop(c->L, 0);
     end(c, r < 0);
@@ -335,7 +336,7 @@ static void run_spawned(void *arg)
     bool failed = c->scope.cause != 0;
     if (failed)
         lua_settop(c->L, 0);
-    else if (resume(c->L, c->args) == LUA_OK)
+    else if (resume(c, c->args) == LUA_OK)
         lua_settop(c->L, 0);
     else {
         failed = true;

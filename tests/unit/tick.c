@@ -56,7 +56,7 @@ static void compute(int64_t ns)
 static void a_fiber_that_computes_is_told_of(void **state)
 {
     (void)state;
-    watch(0);
+    watch(GN_NEVER);
     compute(200 * GN_MS);
     gn_tick_stop(gn_sched_self());
     assert_true(seen.ticks >= 200 / TICK_MS / 2);
@@ -67,7 +67,7 @@ static void a_fiber_that_computes_is_told_of(void **state)
 static void each_turn_is_counted_anew(void **state)
 {
     (void)state;
-    watch(0);
+    watch(GN_NEVER);
     for (int i = 0; i < 10; i++) {
         compute(20 * GN_MS);
         gn_yield();
@@ -86,7 +86,7 @@ static void compute_twice_as_long(void *unused)
 static void ticks_go_to_who_was_running(void **state)
 {
     (void)state;
-    watch(0);
+    watch(GN_NEVER);
     go(compute_twice_as_long, NULL);
     gn_yield();
     gn_tick_stop(gn_sched_self());
@@ -97,7 +97,7 @@ static void ticks_go_to_who_was_running(void **state)
 static void who_waits_has_no_ticks(void **state)
 {
     (void)state;
-    watch(0);
+    watch(GN_NEVER);
     for (int i = 0; i < 20; i++)
         gn_sleep_until(gn_after_ms(5));
     gn_tick_stop(gn_sched_self());
@@ -107,7 +107,7 @@ static void who_waits_has_no_ticks(void **state)
 static void a_stopped_clock_is_silent(void **state)
 {
     (void)state;
-    watch(0);
+    watch(GN_NEVER);
     gn_tick_stop(gn_sched_self());
     gn_tick_stop(gn_sched_self());
     compute(30 * GN_MS);
