@@ -112,6 +112,7 @@ static void read_script(lua_State *L, struct command *c)
     c->list = list_field(L, "args");
     c->limits.slice = number_field(L, "slice_ms") / 1000;
     c->limits.cpu = number_field(L, "cpu_limit");
+    c->limits.quiet = true;
 }
 
 static void push_argv(lua_State *L, const struct command *c)

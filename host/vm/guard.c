@@ -269,6 +269,11 @@ static const char *push_traceback(lua_State *L, const struct gn_call *c, lua_Sta
     return lua_tostring(L, -1);
 }
 
+static enum gn_level level(const struct gn_call *c)
+{
+    return c->vm->guard.limits.quiet ? GN_DEBUG : GN_WARN;
+}
+
 /* May raise when out of memory. */
 static void log_hog(struct gn_call *c, lua_State *L, const char *what)
 {
@@ -278,7 +283,7 @@ static void log_hog(struct gn_call *c, lua_State *L, const char *what)
         return;
     int top = lua_gettop(L);
     name_call(L, c, who, sizeof who);
-    gn_log(GN_WARN, "%s: %s for %d ms\n%s", who, what, milliseconds(c, c->guard.held),
+    gn_log(level(c), "%s: %s for %d ms\n%s", who, what, milliseconds(c, c->guard.held),
            push_traceback(L, c, L));
     lua_settop(L, top);
 }
@@ -384,7 +389,7 @@ static int log_stall(lua_State *L)
     if (!is_news(&c->vm->guard, ~place_of(at, &ar)))
         return 0;
     name_call(L, c, who, sizeof who);
-    gn_log(GN_WARN,
+    gn_log(level(c),
            "%s: has blocked the thread for %d ms without computing, before it came "
            "here\n%s",
            who, (int)(s->ns / GN_MS), push_traceback(L, c, at));

@@ -27,6 +27,7 @@ struct gn_limits {
     double slice; /* seconds that it may compute before others run; 0: it is not
                      preempted */
     double cpu;   /* seconds of processor time in all; 0: no limit */
+    bool quiet;   /* who takes longer is not worth a warning */
 };
 
 /* Of a call into Lua, which embeds it. Shared with a signal handler on its thread. */
