@@ -255,7 +255,8 @@ static int open_front(struct genet *g)
 
 static int start(struct genet *g)
 {
-    const struct gn_limits limits = {g->options.slice, g->options.cpu_limit};
+    const struct gn_limits limits = {.slice = g->options.slice,
+                                     .cpu = g->options.cpu_limit};
     raise_file_limit(g);
     if (gn_guard_start(&limits) < 0)
         gn_log(GN_WARN,
