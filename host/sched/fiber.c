@@ -167,15 +167,26 @@ void gn_wake(struct gn_fiber *f)
     wake_with(f, 0);
 }
 
-void gn_yield(void)
+static void yield_into(struct gn_fiber *f, struct gn_list *queue)
 {
-    struct gn_fiber *f = gn_fiber_self();
     int saved_errno = errno;
     if (f->before_park)
         f->before_park(f);
-    gn_list_append(&f->sched->ready, &f->link);
+    gn_list_append(queue, &f->link);
     leave(f, &f->sanitizer);
     errno = saved_errno;
+}
+
+void gn_yield(void)
+{
+    struct gn_fiber *f = gn_fiber_self();
+    yield_into(f, &f->sched->ready);
+}
+
+void gn_give_way(void)
+{
+    struct gn_fiber *f = gn_fiber_self();
+    yield_into(f, &f->sched->hogs);
 }
 
 void gn_spend(size_t bytes)

@@ -84,6 +84,10 @@ void gn_wake(struct gn_fiber *);
 /* Lets every ready fiber run once before the caller goes on. */
 void gn_yield(void);
 
+/* gn_yield() of one that has had more than its share: of those that have, one goes on
+ * in each round, after everybody else. */
+void gn_give_way(void);
+
 /* Counts a call that moved so many bytes and did not wait. After a megabyte or a
  * thousand calls without a wait it lets the others run: a peer that is always faster
  * than we are must not have the thread for itself. May wait, where gn_may_park(). */

@@ -96,6 +96,7 @@ struct gn_sched *gn_sched_new(void)
     s->inbox.tail = &s->inbox.head;
     pthread_mutex_init(&s->inbox.lock, NULL);
     gn_list_init(&s->ready);
+    gn_list_init(&s->hogs);
     gn_timers_init(&s->timers);
     gn_stacks_init(&s->stacks);
     int r = gn_poller_open(&s->poller);
@@ -164,6 +165,13 @@ static void run_ready(struct gn_sched *s)
     }
 }
 
+static void next_hog(struct gn_sched *s)
+{
+    struct gn_list *l = gn_list_pop(&s->hogs);
+    if (l)
+        gn_list_append(&s->ready, l);
+}
+
 void gn_sched_run(struct gn_sched *s)
 {
     s->now = gn_now();
@@ -172,12 +180,13 @@ void gn_sched_run(struct gn_sched *s)
         run_ready(s);
         if (s->fibers == 0)
             break;
-        bool idle = gn_list_empty(&s->ready);
+        bool idle = gn_list_empty(&s->ready) && gn_list_empty(&s->hogs);
         int64_t now = gn_now();
         if (now - s->now > s->tick.options.patience)
             gn_tick_round(s, s->turn - before, now);
         gn_poller_poll(&s->poller, idle ? gn_timers_next(&s->timers) : 0, now);
         s->now = gn_now();
         gn_timers_expire(&s->timers, s->now);
+        next_hog(s);
     }
 }

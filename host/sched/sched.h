@@ -21,6 +21,7 @@ struct gn_pool;
 
 struct gn_sched {
     struct gn_list ready; /* fibers to run, in order */
+    struct gn_list hogs;  /* those that can wait, see gn_give_way() */
     int64_t now;   /* when the loop last came back from the kernel; monotonic ns */
     unsigned turn; /* counts how often a fiber was resumed */
     struct gn_fiber *last; /* that was; NULL when it has ended */

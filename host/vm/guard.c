@@ -319,7 +319,7 @@ static void give_way(struct gn_call *c, lua_State *L, lua_Debug *ar, unsigned la
     if (c->guard.held_on || !gn_may_park())
         return;
     c->guard.hog = true;
-    gn_yield();
+    gn_give_way();
 }
 
 /* Over the limit: an error, once; what cleans up after it may use a little more time.

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <lualib.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,8 +20,8 @@ static void add_framework(lua_State *L)
     const char *dir = getenv("GENET_LUA_DIR");
     if (!dir || !*dir)
         dir = GN_LUA_DIR;
-    if (asprintf(&gn_vm_of(L)->framework, "%s/genet/", dir) < 0)
-        luaL_error(L, "out of memory");
+    gn_vm_of(L)->framework = lua_pushfstring(L, "%s/genet/", dir);
+    luaL_ref(L, LUA_REGISTRYINDEX); /* for as long as the state is there */
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "path");
     lua_pushfstring(L, "%s/?.lua;%s/?/init.lua;%s", dir, dir, lua_tostring(L, -1));
@@ -92,7 +91,6 @@ void gn_vm_close(struct gn_vm *vm)
         next = c->next;
         free(c);
     }
-    free(vm->framework);
     *vm = (struct gn_vm){0};
 }
 

@@ -30,7 +30,7 @@ struct gn_vm {
     struct gn_fiber *waiter;       /* in gn_vm_wait(), or NULL */
     int on_end; /* in the registry: what to tell of ended calls that had a `current` */
     struct gn_guard_state guard;
-    char *framework; /* the directory with lua/genet, and a slash */
+    const char *framework; /* where the files of the framework are; its own string */
     /* Names a call of the host's, for the log; NULL: there is only one */
     void (*describe)(const struct gn_call *, char *out, size_t room);
 };

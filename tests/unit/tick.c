@@ -181,6 +181,31 @@ static void idle_time_is_nobodys(void **state)
     assert_null(seen.stalled);
 }
 
+static char order[16];
+
+static void give_way_twice(void *name)
+{
+    for (int i = 0; i < 2; i++) {
+        strcat(order, name);
+        gn_give_way();
+    }
+}
+
+/* In each round the one who does not give way runs, and then one of those who do. */
+static void those_who_give_way_take_turns_with_everybody_else(void **state)
+{
+    (void)state;
+    *order = '\0';
+    go(give_way_twice, "a");
+    go(give_way_twice, "b");
+    gn_yield();
+    for (int i = 0; i < 4; i++) {
+        strcat(order, "-");
+        gn_yield();
+    }
+    assert_string_equal(order, "ab-a-b--");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +218,7 @@ int main(void)
         on_a_fiber(who_blocks_again_among_others_is_told_of),
         on_a_fiber(who_computes_is_not_said_to_block),
         on_a_fiber(idle_time_is_nobodys),
+        on_a_fiber(those_who_give_way_take_turns_with_everybody_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
