@@ -165,6 +165,7 @@ static void run_ready(struct gn_sched *s)
     }
 }
 
+/* Those who have had more than their share run one at a time. */
 static void next_hog(struct gn_sched *s)
 {
     struct gn_list *l = gn_list_pop(&s->hogs);

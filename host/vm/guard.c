@@ -115,8 +115,8 @@ static void on_tick(struct gn_fiber *f, unsigned ticks, unsigned held)
     lua_State *L = g->running;
     if (!L || g->busy)
         return;
-    if (g->armed != L ||
-        lua_gethook(L) != on_hook) /* it takes long in deep recursion */
+    bool armed = g->armed == L && lua_gethook(L) == on_hook;
+    if (!armed) /* which takes long in deep recursion: not twice */
         arm(g, L, 1);
     if (over)
         allow_hooks(c->vm, L);
@@ -154,7 +154,7 @@ static inline int resume(struct gn_call *c, lua_State *L, lua_State *from, int a
     lua_State *outer = enter(&c->guard, L);
     int status = real_resume(L, from, args, results);
     enter(&c->guard, outer);
-    if (c->guard.ended && status > LUA_YIELD)
+    if (status > LUA_YIELD)
         allow_hooks(c->vm, L);
     return status;
 }
@@ -269,7 +269,7 @@ static const char *push_traceback(lua_State *L, const struct gn_call *c, lua_Sta
     return lua_tostring(L, -1);
 }
 
-static enum gn_level level(const struct gn_call *c)
+static enum gn_level importance(const struct gn_call *c)
 {
     return c->vm->guard.limits.quiet ? GN_DEBUG : GN_WARN;
 }
@@ -283,8 +283,8 @@ static void log_hog(struct gn_call *c, lua_State *L, const char *what)
         return;
     int top = lua_gettop(L);
     name_call(L, c, who, sizeof who);
-    gn_log(level(c), "%s: %s for %d ms\n%s", who, what, milliseconds(c, c->guard.held),
-           push_traceback(L, c, L));
+    gn_log(importance(c), "%s: %s for %d ms\n%s", who, what,
+           milliseconds(c, c->guard.held), push_traceback(L, c, L));
     lua_settop(L, top);
 }
 
@@ -295,8 +295,8 @@ static void log_hog(struct gn_call *c, lua_State *L, const char *what)
 static bool in_framework(lua_State *L, const struct gn_vm *vm, const lua_Debug *event)
 {
     lua_Debug ar;
-    bool inside = event->event != LUA_HOOKCOUNT;
-    return find_lua(L, inside, &ar) && ar.source[0] == '@' &&
+    int level = event->event == LUA_HOOKCOUNT ? 0 : 1;
+    return find_lua(L, level, &ar) && ar.source[0] == '@' &&
            strncmp(ar.source + 1, vm->framework, strlen(vm->framework)) == 0;
 }
 
@@ -389,7 +389,7 @@ static int log_stall(lua_State *L)
     if (!is_news(&c->vm->guard, ~place_of(at, &ar)))
         return 0;
     name_call(L, c, who, sizeof who);
-    gn_log(level(c),
+    gn_log(importance(c),
            "%s: has blocked the thread for %d ms without computing, before it came "
            "here\n%s",
            who, (int)(s->ns / GN_MS), push_traceback(L, c, at));
