@@ -42,6 +42,10 @@ struct genet_options {
     bool patch;            /* let io and os wait cooperatively; true */
     bool reload;           /* load them again when one has changed */
     bool debug;            /* show errors, and who serves, in answers */
+    double slice;     /* seconds that a handler may compute before others run; 0: it is
+                         not preempted; 0.05 */
+    double cpu_limit; /* seconds of processor time for a request or task; 0: no limit;
+                         30 */
     void (*ready)(struct genet *,
                   void *); /* called once connections are accepted; may be NULL */
     void *ready_arg;

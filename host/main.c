@@ -21,6 +21,7 @@ struct command {
     char **argv;
     enum { RUNSERVER, RUN, PATCHES, RELOAD, STATUS } verb;
     struct genet_options options;            /* of `runserver` */
+    struct gn_limits limits;                 /* of `run` */
     char *path;                              /* what to serve, or to run */
     bool patch;                              /* of `run`: see lua/genet/patch.lua */
     char **certificates, **keys, *client_ca; /* of `runserver` */
@@ -106,6 +107,8 @@ static void read_server(lua_State *L, struct command *c)
     o->patch = bool_field(L, "patch");
     o->reload = bool_field(L, "reload");
     o->debug = bool_field(L, "debug");
+    o->slice = number_field(L, "slice_ms") / 1000;
+    o->cpu_limit = number_field(L, "cpu_limit");
     char *level = copy_field(L, "log_level");
     gn_log_set_level((enum gn_level)gn_level_of(level));
     free(level);
@@ -116,6 +119,9 @@ static void read_script(lua_State *L, struct command *c)
     c->patch = bool_field(L, "patch");
     c->path = copy_field(L, "file");
     c->list = list_field(L, "args");
+    c->limits.slice = number_field(L, "slice_ms") / 1000;
+    c->limits.cpu = number_field(L, "cpu_limit");
+    c->limits.quiet = true;
 }
 
 static void push_argv(lua_State *L, const struct command *c)
@@ -269,7 +275,7 @@ int main(int argc, char **argv)
     if (c.verb == RUNSERVER)
         status = run_server(&c);
     else if (c.verb == RUN)
-        status = gn_script_run(c.path, c.list, c.patch);
+        status = gn_script_run(c.path, c.list, &c.limits, c.patch);
     else if (c.verb == PATCHES)
         status = print_patches();
     else

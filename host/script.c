@@ -2,6 +2,7 @@
 
 #include "http/exchange.h"
 #include "http/generations.h"
+#include "log.h"
 #include "sched/offload.h"
 #include "vm/vm.h"
 
@@ -77,7 +78,8 @@ static void body(void *arg)
         s->status = 1;
 }
 
-int gn_script_run(const char *file, char *const *args, bool patch)
+int gn_script_run(const char *file, char *const *args, const struct gn_limits *limits,
+                  bool patch)
 {
     struct script s = {.file = file, .args = args, .patch = patch, .status = 1};
     struct gn_sched *sched = gn_sched_new();
@@ -85,6 +87,9 @@ int gn_script_run(const char *file, char *const *args, bool patch)
     if (sched && (sched->pool = gn_pool_new(GN_POOL_THREADS)) &&
         gn_vm_open(&s.vm) == 0 && gn_fiber_new(sched, "main", body, &s)) {
         s.status = 0;
+        gn_guard_limit(&s.vm, limits);
+        if (gn_guard_start(limits) < 0)
+            gn_log(GN_WARN, "no timer: what computes for long is not preempted");
         gn_sched_run(sched);
     }
     gn_vm_close(&s.vm);

@@ -4,9 +4,13 @@
 
 #include <stdbool.h>
 
+struct gn_limits;
+
 /* Runs a script with `args` (argv-like, ended by NULL) as its arguments and in the
- * global `arg`, until it and everything it started has ended; with `patch`, io and os
- * wait cooperatively. Returns 0, or 1 when it failed; the error is on stderr. */
-int gn_script_run(const char *file, char *const *args, bool patch);
+ * global `arg`, until it and everything it started has ended. The limits are those of
+ * each call into it; with `patch`, io and os wait cooperatively. Returns 0, or 1 when
+ * it failed; the error is on stderr. */
+int gn_script_run(const char *file, char *const *args, const struct gn_limits *,
+                  bool patch);
 
 #endif

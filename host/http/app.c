@@ -8,6 +8,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* ---- calls of a loaded app ---- */
+
+struct call {
+    struct gn_app *app;
+    const char *method;         /* of the app that is called */
+    struct gn_request *request; /* it answers; NULL when it is not about one */
+    lua_Integer exchange;       /* the number of that */
+};
+
+static void describe(const struct gn_call *c, char *out, size_t room)
+{
+    const struct call *call = c->arg;
+    const struct gn_request *r = call->request;
+    if (r)
+        snprintf(out, room, "%s %s", r->head->method, r->head->target);
+    else
+        snprintf(out, room, "app:%s", call->method);
+}
+
 /* ---- loading ---- */
 
 struct loading {
@@ -81,6 +100,8 @@ struct gn_app *gn_app_load(const struct gn_app_options *o, char **error)
         gn_exchanges_init(&a->exchanges);
         r = gn_vm_open(&a->vm);
         a->vm.number = o->number;
+        a->vm.describe = describe;
+        gn_guard_limit(&a->vm, &o->limits);
     }
     if (r == 0)
         r = gn_vm_load(&a->vm, load, &l, load_failed);
@@ -97,16 +118,11 @@ struct gn_app *gn_app_load(const struct gn_app_options *o, char **error)
 
 /* ---- the end ---- */
 
-struct method {
-    struct gn_app *app;
-    const char *name;
-};
-
 static int call_method(lua_State *L)
 {
-    const struct method *m = lua_touserdata(L, 1);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, m->app->app);
-    lua_getfield(L, -1, m->name);
+    const struct call *c = lua_touserdata(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, c->app->app);
+    lua_getfield(L, -1, c->method);
     lua_rotate(L, -2, 1);
     lua_call(L, 1, 0);
     return 0;
@@ -120,15 +136,15 @@ static int method_failed(lua_State *L)
 
 void gn_app_keep(struct gn_app *a)
 {
-    struct method m = {a, "keep"};
-    gn_vm_call(&a->vm, call_method, &m, method_failed);
+    struct call c = {.app = a, .method = "keep"};
+    gn_vm_call(&a->vm, call_method, &c, method_failed);
 }
 
 void gn_app_retire(struct gn_app *a)
 {
-    struct method m = {a, "retire"};
+    struct call c = {.app = a, .method = "retire"};
     a->vm.retired = true;
-    gn_vm_call(&a->vm, call_method, &m, method_failed);
+    gn_vm_call(&a->vm, call_method, &c, method_failed);
 }
 
 unsigned gn_app_drain(struct gn_app *a, int64_t deadline)
@@ -156,13 +172,7 @@ void gn_app_end(struct gn_app *a)
     gn_app_free(a);
 }
 
-/* ---- requests ---- */
-
-struct call {
-    struct gn_app *app;
-    struct gn_request *request;
-    lua_Integer exchange; /* its number */
-};
+/* ---- answers ---- */
 
 /* Sends what stands on top of the stack: status, head, body. */
 static void respond(lua_State *L, struct gn_request *r)
@@ -221,7 +231,8 @@ static int dispatch_failed(lua_State *L)
     lua_rawgeti(L, LUA_REGISTRYINDEX, c->app->app);
     lua_pushinteger(L, c->exchange);
     lua_pushvalue(L, 2);
-    lua_call(L, 3, 4);
+    lua_pushboolean(L, gn_guard_ended());
+    lua_call(L, 4, 4);
     if (lua_toboolean(L, -1) && gn_fiber_cause(gn_fiber_self()) != -ECANCELED)
         log_error(L, c->request);
     lua_pop(L, 1);
@@ -240,8 +251,10 @@ void gn_app_handle(struct gn_app *a, struct gn_request *r)
 {
     a->requests++;
     r->wire->on_gone = on_gone;
-    struct call c = {
-        .app = a, .request = r, .exchange = gn_exchange_begin(&a->exchanges, r)};
+    struct call c = {.app = a,
+                     .method = "dispatch",
+                     .request = r,
+                     .exchange = gn_exchange_begin(&a->exchanges, r)};
     int failed =
         c.exchange < 0 ? -ENOMEM : gn_vm_call(&a->vm, dispatch, &c, dispatch_failed);
     if (c.exchange > 0)

@@ -11,10 +11,11 @@ struct gn_generations;
 enum { GN_ABORT_SECONDS = 2 }; /* in which what has been cancelled must clean up */
 
 struct gn_app_options {
-    const char *path;     /* a script, or a directory of them */
-    unsigned number;      /* of this generation */
-    int64_t load_timeout; /* ns */
-    bool patch;           /* io and os wait cooperatively */
+    const char *path;        /* a script, or a directory of them */
+    unsigned number;         /* of this generation */
+    int64_t load_timeout;    /* ns */
+    bool patch;              /* io and os wait cooperatively */
+    struct gn_limits limits; /* of each call into the app */
     struct gn_generations
         *generations; /* what `genet.generations` speaks of; borrowed */
 };

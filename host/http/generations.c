@@ -155,6 +155,7 @@ static struct gn_app *load(struct gn_generations *gs)
                                      .number = gs->last + 1,
                                      .load_timeout = gs->options.load_timeout,
                                      .patch = gs->options.patch,
+                                     .limits = gs->options.limits,
                                      .generations = gs};
     char *error;
     if (gs->current)

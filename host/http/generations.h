@@ -13,11 +13,12 @@
 struct gn_watcher;
 
 struct gn_generations_options {
-    const char *path;     /* a script, or a directory of them; borrowed */
-    int64_t drain;        /* ns that a generation may take to end */
-    int64_t load_timeout; /* ns that loading may take */
-    bool patch;           /* io and os wait cooperatively */
-    bool debug;           /* for who writes scripts: errors and changes show in pages */
+    const char *path;        /* a script, or a directory of them; borrowed */
+    int64_t drain;           /* ns that a generation may take to end */
+    int64_t load_timeout;    /* ns that loading may take */
+    bool patch;              /* io and os wait cooperatively */
+    struct gn_limits limits; /* of each call into the app */
+    bool debug; /* for who writes scripts: errors and changes show in pages */
     struct gn_watcher *watcher; /* is told what has been loaded; borrowed; or NULL */
 };
 

@@ -53,6 +53,8 @@ void genet_options_init(struct genet_options *o)
         .keep_alive = 15,
         .load_timeout = 10,
         .patch = true,
+        .slice = 0.05,
+        .cpu_limit = 30,
     };
 }
 
@@ -277,6 +279,7 @@ static void open_generations(struct genet *g)
                             .drain = (int64_t)(o->drain * GN_SECOND),
                             .load_timeout = (int64_t)(o->load_timeout * GN_SECOND),
                             .patch = o->patch,
+                            .limits = {.slice = o->slice, .cpu = o->cpu_limit},
                             .debug = o->debug,
                             .watcher = watch ? &g->watcher : NULL,
                         });
@@ -298,6 +301,9 @@ static int start(struct genet *g)
 {
     raise_file_limit(g);
     open_generations(g);
+    if (gn_guard_start(&g->generations.options.limits) < 0)
+        gn_log(GN_WARN,
+               "no timer: what computes for long is neither preempted nor ended");
     if (gn_generations_open(&g->generations) < 0)
         return fail(g, g->generations.error ? g->generations.error : "out of memory");
     if (open_front(g) < 0)

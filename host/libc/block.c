@@ -6,6 +6,14 @@ int gn_fail(int negative_errno)
     return -1;
 }
 
+int gn_poll_now(struct pollfd *fds, nfds_t n)
+{
+    int r;
+    while ((r = gn_real()->poll(fds, n, 0)) < 0 && errno == EINTR)
+        continue;
+    return r;
+}
+
 /* The deadline that SO_RCVTIMEO or SO_SNDTIMEO sets for a blocking call; none off
  * sockets. */
 static int64_t socket_deadline(int fd, int option)
@@ -23,7 +31,10 @@ static int wait_ready(int fd, uint32_t events, int64_t deadline)
     if (gn_may_park())
         return gn_wait_fd(fd, events, deadline);
     struct pollfd p = {.fd = fd, .events = (short)events};
-    return gn_real()->poll(&p, 1, -1) < 0 ? -errno : 0;
+    int r;
+    while ((r = gn_real()->poll(&p, 1, -1)) < 0 && errno == EINTR)
+        continue;
+    return r < 0 ? -errno : 0;
 }
 
 static int wait_for(int fd, uint32_t events, int timeout_option)

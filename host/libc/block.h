@@ -23,6 +23,9 @@ int gn_wait_writable(int fd);
  * array. */
 void gn_iov_advance(struct iovec **iov, size_t *count, size_t n);
 
+/* poll() of the kernel that does not wait; a signal does not make it fail. */
+int gn_poll_now(struct pollfd *, nfds_t n);
+
 /* Sets errno from a negative errno, and returns -1. */
 int gn_fail(int negative_errno);
 

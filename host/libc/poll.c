@@ -25,7 +25,7 @@ static int park_on(const struct pollfd *fds, nfds_t n, int64_t deadline)
 static int poll_until(struct pollfd *fds, nfds_t n, int64_t deadline)
 {
     for (;;) {
-        int r = gn_real()->poll(fds, n, 0);
+        int r = gn_poll_now(fds, n);
         if (r != 0)
             return r;
         if (deadline <= gn_now())
@@ -43,7 +43,9 @@ int poll(struct pollfd *fds, nfds_t n, int timeout)
         fds->revents = s->ops->poll(s, fds->events, timeout);
         return fds->revents != 0;
     }
-    if (timeout == 0 || !gn_may_park())
+    if (timeout == 0)
+        return gn_poll_now(fds, n);
+    if (!gn_may_park())
         return gn_real()->poll(fds, n, timeout);
     return poll_until(fds, n, gn_after_ms(timeout));
 }

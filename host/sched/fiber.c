@@ -34,6 +34,7 @@ void gn_fiber_resume(struct gn_fiber *f)
 {
     struct gn_sched *s = f->sched;
     void *fake_stack = NULL;
+    s->turn++;
     self = f;
     __sanitizer_start_switch_fiber(&fake_stack, f->stack.base, f->stack.size);
     gn_context_switch(&s->loop, &f->context);
@@ -137,6 +138,7 @@ static int park(struct gn_fiber *f, int64_t deadline)
         gn_timer_add(&f->sched->timers, &f->timer, deadline) < 0)
         return -ENOMEM;
     f->parked = true;
+    f->waits++;
     f->depth = __builtin_frame_address(0);
     leave(f, &f->sanitizer);
     gn_timer_del(&f->sched->timers, &f->timer);
@@ -165,15 +167,26 @@ void gn_wake(struct gn_fiber *f)
     wake_with(f, 0);
 }
 
-void gn_yield(void)
+static void yield_into(struct gn_fiber *f, struct gn_list *queue)
 {
-    struct gn_fiber *f = gn_fiber_self();
     int saved_errno = errno;
     if (f->before_park)
         f->before_park(f);
-    gn_list_append(&f->sched->ready, &f->link);
+    gn_list_append(queue, &f->link);
     leave(f, &f->sanitizer);
     errno = saved_errno;
+}
+
+void gn_yield(void)
+{
+    struct gn_fiber *f = gn_fiber_self();
+    yield_into(f, &f->sched->ready);
+}
+
+void gn_give_way(void)
+{
+    struct gn_fiber *f = gn_fiber_self();
+    yield_into(f, &f->sched->hogs);
 }
 
 void gn_spend(size_t bytes)

@@ -39,6 +39,7 @@ struct gn_fiber {
     void *slot[GN_SLOTS];
     void *depth;            /* how far down its stack it was when it parked */
     size_t spent;           /* see gn_spend(); since the last wait */
+    unsigned waits;         /* counts how often it was parked */
     int result;             /* what the running wait returns */
     int cancelled;          /* as the cause of a scope around all the others */
     struct gn_scope *scope; /* innermost; NULL outside any */
@@ -82,6 +83,10 @@ void gn_wake(struct gn_fiber *);
 
 /* Lets every ready fiber run once before the caller goes on. */
 void gn_yield(void);
+
+/* gn_yield() of one that has had more than its share: of those that have, one goes on
+ * in each round, after everybody else. */
+void gn_give_way(void);
 
 /* Counts a call that moved so many bytes and did not wait. After a megabyte or a
  * thousand calls without a wait it lets the others run: a peer that is always faster

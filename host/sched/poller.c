@@ -121,20 +121,20 @@ static void dispatch(struct gn_poller *p, const struct epoll_event *e)
 }
 
 /* epoll counts in milliseconds: round up, or a sleeper would wake early and spin. */
-static int timeout_ms(int64_t deadline)
+static int timeout_ms(int64_t deadline, int64_t now)
 {
     if (deadline == GN_NEVER)
         return -1;
-    int64_t left = deadline ? deadline - gn_now() : 0;
+    int64_t left = deadline ? deadline - now : 0;
     if (left <= 0)
         return 0;
     return left > INT32_MAX * GN_MS ? INT32_MAX : (int)((left + GN_MS - 1) / GN_MS);
 }
 
-void gn_poller_poll(struct gn_poller *p, int64_t deadline)
+void gn_poller_poll(struct gn_poller *p, int64_t deadline, int64_t now)
 {
     struct epoll_event events[BATCH];
-    int n = epoll_wait(p->epfd, events, BATCH, timeout_ms(deadline));
+    int n = epoll_wait(p->epfd, events, BATCH, timeout_ms(deadline, now));
     for (int i = 0; i < n; i++)
         dispatch(p, &events[i]);
 }

@@ -53,9 +53,9 @@ int gn_poller_open(struct gn_poller *);
 void gn_poller_close(struct gn_poller *);
 
 /* Collects events and calls watches and wakes waiting fibers. Blocks until something
- * happens or the deadline (ns, monotonic; 0: does not block; GN_NEVER). For the loop
- * only. */
-void gn_poller_poll(struct gn_poller *, int64_t deadline);
+ * happens or the deadline (ns, monotonic; 0: does not block; GN_NEVER), as seen at
+ * `now`. For the loop only. */
+void gn_poller_poll(struct gn_poller *, int64_t deadline, int64_t now);
 
 /* Registers a watch, edge-triggered, until its descriptor is closed. Borrows it.
  * Returns 0 or a negative errno. */

@@ -91,10 +91,12 @@ struct gn_sched *gn_sched_new(void)
     if (!s)
         return NULL;
     s->now = gn_now();
+    gn_tick_stop(s);
     s->poller.epfd = s->inbox.watch.fd = -1;
     s->inbox.tail = &s->inbox.head;
     pthread_mutex_init(&s->inbox.lock, NULL);
     gn_list_init(&s->ready);
+    gn_list_init(&s->hogs);
     gn_timers_init(&s->timers);
     gn_stacks_init(&s->stacks);
     int r = gn_poller_open(&s->poller);
@@ -113,6 +115,7 @@ struct gn_sched *gn_sched_new(void)
 
 void gn_sched_free(struct gn_sched *s)
 {
+    gn_tick_stop(s);
     inbox_close(s);
     gn_poller_close(&s->poller);
     gn_stacks_term(&s->stacks);
@@ -137,7 +140,7 @@ void gn_sched_bury(struct gn_sched *s, struct gn_fiber *f)
 static void free_ended(struct gn_sched *s)
 {
     struct gn_fiber *f = s->ended;
-    s->ended = NULL;
+    s->ended = s->last = NULL;
     s->fibers--;
     gn_stack_put(&s->stacks, &f->stack);
     free(f);
@@ -151,22 +154,40 @@ static void run_ready(struct gn_sched *s)
 {
     struct gn_list round, *l;
     gn_list_take(&round, &s->ready);
+    unsigned before = s->turn;
     while ((l = gn_list_pop(&round))) {
-        gn_fiber_resume(gn_container_of(l, struct gn_fiber, link));
+        s->last = gn_container_of(l, struct gn_fiber, link);
+        gn_fiber_resume(s->last);
+        if (s->tick.watch_until)
+            gn_tick_turn(s, s->turn - before == 1);
         if (s->ended)
             free_ended(s);
     }
 }
 
+/* Those who have had more than their share run one at a time. */
+static void next_hog(struct gn_sched *s)
+{
+    struct gn_list *l = gn_list_pop(&s->hogs);
+    if (l)
+        gn_list_append(&s->ready, l);
+}
+
 void gn_sched_run(struct gn_sched *s)
 {
+    s->now = gn_now();
     for (;;) {
+        unsigned before = s->turn;
         run_ready(s);
         if (s->fibers == 0)
             break;
-        bool idle = gn_list_empty(&s->ready);
-        gn_poller_poll(&s->poller, idle ? gn_timers_next(&s->timers) : 0);
+        bool idle = gn_list_empty(&s->ready) && gn_list_empty(&s->hogs);
+        int64_t now = gn_now();
+        if (now - s->now > s->tick.options.patience)
+            gn_tick_round(s, s->turn - before, now);
+        gn_poller_poll(&s->poller, idle ? gn_timers_next(&s->timers) : 0, now);
         s->now = gn_now();
         gn_timers_expire(&s->timers, s->now);
+        next_hog(s);
     }
 }

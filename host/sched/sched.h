@@ -6,6 +6,7 @@
 
 #include "fiber.h"
 #include "poller.h"
+#include "tick.h"
 
 #include <pthread.h>
 
@@ -20,7 +21,11 @@ struct gn_pool;
 
 struct gn_sched {
     struct gn_list ready; /* fibers to run, in order */
-    int64_t now; /* when the loop last came back from the kernel; monotonic ns */
+    struct gn_list hogs;  /* those that can wait, see gn_give_way() */
+    int64_t now;   /* when the loop last came back from the kernel; monotonic ns */
+    unsigned turn; /* counts how often a fiber was resumed */
+    struct gn_fiber *last; /* that was; NULL when it has ended */
+    struct gn_tick tick;
     struct gn_timers timers;
     struct gn_poller poller;
     struct gn_stacks stacks;

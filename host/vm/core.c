@@ -5,6 +5,7 @@
 #include "genet.h"
 #include "vm.h"
 
+#include <errno.h>
 #include <lauxlib.h>
 #include <math.h>
 #include <unistd.h>
@@ -23,7 +24,8 @@ static void block_until(int64_t deadline)
 {
     struct timespec t = {.tv_sec = deadline / GN_SECOND,
                          .tv_nsec = deadline % GN_SECOND};
-    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
+        continue;
 }
 
 /* core.sleep(seconds): waits. Raises "cancelled" or "timeout" when it is interrupted.

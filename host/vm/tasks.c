@@ -314,6 +314,30 @@ static int scope_end(lua_State *L)
     return 0;
 }
 
+/* ---- stretches without preemption ---- */
+
+static const char HOLD[] = "genet.hold";
+
+/* tasks.hold() -> for a `<close>` variable: until that is closed, the running call is
+ * not preempted */
+static int t_hold(lua_State *L)
+{
+    struct gn_call *c = check_call(L);
+    lua_newuserdatauv(L, 0, 0);
+    luaL_setmetatable(L, HOLD);
+    c->guard.held_on++;
+    return 1;
+}
+
+static int hold_end(lua_State *L)
+{
+    struct gn_call *c = check_call(L);
+    luaL_checkudata(L, 1, HOLD);
+    if (c->guard.held_on > 0)
+        c->guard.held_on--;
+    return 0;
+}
+
 static const luaL_Reg scope_methods[] = {{"leave", scope_leave}, {NULL, NULL}};
 
 /* ---- the module ---- */
@@ -323,7 +347,7 @@ static const luaL_Reg functions[] = {
     {"current", t_current}, {"set_current", t_set_current},
     {"on_end", t_on_end},   {"keep_traceback", t_keep_traceback},
     {"waits", t_waits},     {"scope", t_scope},
-    {NULL, NULL},
+    {"hold", t_hold},       {NULL, NULL},
 };
 
 /* Leaves a new metatable on the stack. */
@@ -349,7 +373,9 @@ int luaopen_genet_tasks(lua_State *L)
     new_class(L, SCOPE, scope_methods);
     set_method(L, "__gc", scope_end);
     set_method(L, "__close", scope_end);
-    lua_pop(L, 3);
+    new_class(L, HOLD, scope_methods + 1);
+    set_method(L, "__close", hold_end);
+    lua_pop(L, 4);
     luaL_newlib(L, functions);
     return 1;
 }

@@ -24,6 +24,8 @@ static void add_framework(lua_State *L)
     const char *dir = getenv("GENET_LUA_DIR");
     if (!dir || !*dir)
         dir = GN_LUA_DIR;
+    gn_vm_of(L)->framework = lua_pushfstring(L, "%s/genet/", dir);
+    luaL_ref(L, LUA_REGISTRYINDEX); /* for as long as the state is there */
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "path");
     lua_pushfstring(L, "%s/?.lua;%s/?/init.lua;%s", dir, dir, lua_tostring(L, -1));
@@ -86,7 +88,7 @@ int gn_vm_open(struct gn_vm *vm)
         return -ENOMEM;
     *(struct gn_vm **)lua_getextraspace(vm->L) = vm; /* every Lua thread has a copy */
     lua_pushcfunction(vm->L, set_up);
-    if (lua_pcall(vm->L, 0, 0, 0) == LUA_OK)
+    if (lua_pcall(vm->L, 0, 0, 0) == LUA_OK && gn_guard_open(vm) == 0)
         return 0;
     gn_vm_close(vm);
     return -ENOMEM;
@@ -159,13 +161,13 @@ static bool may_park(struct gn_fiber *f)
     return !c || lua_gc(c->L, LUA_GCCOUNT) >= 0;
 }
 
-/* Resumes until the function on the stack of `L` has ended. A yield lets the other
+/* Resumes a call until the function on its stack has ended. A yield lets the other
  * fibers run. */
-static int resume(lua_State *L, int args)
+static int resume(struct gn_call *c, int args)
 {
     int status, results;
-    while ((status = lua_resume(L, NULL, args, &results)) == LUA_YIELD) {
-        lua_pop(L, results);
+    while ((status = gn_guard_resume(c, args, &results)) == LUA_YIELD) {
+        lua_pop(c->L, results);
         gn_yield();
         args = 0;
     }
@@ -224,15 +226,17 @@ static void bury(struct gn_call *c)
     luaL_unref(L, LUA_REGISTRYINDEX, dead.traceback);
     if (c->keeps)
         recall_traceback(c);
+    gn_guard_rest(c);
 }
 
 /* Calls failed(arg, error, traceback) with what bury() has left. */
-static void report(lua_State *L, void *arg, lua_CFunction failed)
+static void report(struct gn_call *c, void *arg, lua_CFunction failed)
 {
+    lua_State *L = c->L;
     lua_pushcfunction(L, failed);
     lua_pushlightuserdata(L, arg);
     lua_rotate(L, 1, 2);
-    if (resume(L, 3) != LUA_OK)
+    if (resume(c, 3) != LUA_OK)
         log_nested(L);
 }
 
@@ -250,6 +254,7 @@ static void begin(struct gn_call *c)
     f->slot[GN_SLOT_LUA] = c;
     f->may_park = may_park;
     gn_scope_enter(&c->scope, f);
+    gn_guard_begin(c);
 }
 
 /* Tells the framework that a call which had a `current` has ended:
@@ -266,7 +271,7 @@ static void tell(struct gn_call *c, bool failed)
     lua_rotate(L, 1, 4);
     luaL_unref(L, LUA_REGISTRYINDEX, c->current);
     c->current = LUA_NOREF;
-    if (resume(L, 3 + above) != LUA_OK)
+    if (resume(c, 3 + above) != LUA_OK)
         log_nested(L);
 }
 
@@ -282,6 +287,7 @@ static void drop_kept(struct gn_call *c)
 static void end(struct gn_call *c, bool failed)
 {
     struct gn_vm *vm = c->vm;
+    gn_guard_rest(c);
     gn_scope_leave(&c->scope);
     gn_tasks_forget(c);
     if (c->current != LUA_NOREF && vm->on_end != LUA_NOREF)
@@ -304,14 +310,15 @@ static int call(struct gn_vm *vm, lua_CFunction fn, void *arg, lua_CFunction fai
         return -ENOMEM;
     c->fiber = gn_fiber_self();
     c->loads = loads;
+    c->arg = arg;
     enrol(c, GN_CALL_HOST);
     begin(c);
     lua_pushcfunction(c->L, fn);
     lua_pushlightuserdata(c->L, arg);
-    int r = resume(c->L, 1) == LUA_OK ? 0 : -1;
+    int r = resume(c, 1) == LUA_OK ? 0 : -1;
     if (r < 0) {
         bury(c);
-        report(c->L, arg, failed);
+        report(c, arg, failed);
     }
     lua_settop(c->L, 0);
     end(c, r < 0);
@@ -338,7 +345,7 @@ static void run_spawned(void *arg)
     bool failed = c->scope.cause != 0;
     if (failed)
         lua_settop(c->L, 0);
-    else if (resume(c->L, c->args) == LUA_OK)
+    else if (resume(c, c->args) == LUA_OK)
         lua_settop(c->L, 0);
     else {
         failed = true;

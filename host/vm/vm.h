@@ -8,6 +8,7 @@
 #define GN_VM_H
 
 #include "../sched/sched.h"
+#include "guard.h"
 
 #include <lua.h>
 
@@ -30,6 +31,10 @@ struct gn_vm {
     int on_end; /* in the registry: what to tell of ended calls that had a `current` */
     unsigned number; /* of the generation it is; 0: a plain script's */
     bool retired;    /* a later one serves; this one ends what it has begun */
+    struct gn_guard_state guard;
+    const char *framework; /* where the files of the framework are; its own string */
+    /* Names a call of the host's, for the log; NULL: there is only one */
+    void (*describe)(const struct gn_call *, char *out, size_t room);
 };
 
 /* Sets of kinds. */
@@ -48,6 +53,8 @@ struct gn_call {
         struct gn_call *next; /* in vm->idle */
     };
     enum gn_call_kind kind;
+    struct gn_guard guard;
+    void *arg;  /* of one of the host's */
     bool keeps; /* an error and its traceback, {error, traceback} in the registry by the
                    address of the call */
     bool loads; /* scripts: tasks it starts are GN_CALL_BACKGROUND */

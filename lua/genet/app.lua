@@ -321,6 +321,7 @@ end
 -- @function App:failed
 -- @tparam integer x the number of the exchange
 -- @param err the error value
+-- @tparam boolean ended whether the request was ended for its use of the processor
 -- @treturn[1] integer the status
 -- @treturn[1] string the head
 -- @treturn[1] string the body
@@ -330,8 +331,8 @@ end
 -- @treturn[2] nil
 -- @treturn[2] boolean
 -- @usage local status, head, body, logged = app:failed(x, err)
-function App.failed(_, x, err)
-  local code, head, body, logged = response.failure(err)
+function App.failed(_, x, err, ended)
+  local code, head, body, logged = response.failure(err, ended and 503)
   if exchange.started(x) then return nil, nil, nil, logged end
   return code, head, body, logged
 end

@@ -48,6 +48,12 @@ end
 
 local function add_no_patch(command)
   command:flag("--no-patch", "Leave io and os as Lua has them; see 'genet patches'.")
+-- What `runserver` and `run` have in common.
+local function add_limits(command, cpu_limit)
+  option(command, "--slice-ms", "How long Lua code may compute before others run; 0 for ever.",
+    integer(0, 3600000)):argname("<ms>"):default("50")
+  option(command, "--cpu-limit", "How much processor time a request or task may use; 0 for no "
+    .. "limit.", seconds):argname("<seconds>"):default(cpu_limit)
 end
 
 local function add_runserver(parser)
@@ -87,6 +93,7 @@ local function add_runserver(parser)
     .. "(default: PID.sock in $XDG_RUNTIME_DIR/genet or /tmp/genet-UID)"):argname("<path>")
   option(command, "--load-timeout", "How long the scripts may take to load.", seconds)
     :argname("<seconds>"):default("10")
+  add_limits(command, "30")
   option(command, "--log-level", "What to log: error, warn, info or debug.", level)
     :argname("<level>"):default("info")
 end
@@ -97,6 +104,7 @@ local function add_run(parser)
   add_no_patch(command)
   command:argument("file", "The script.")
   command:argument("args", "What the script finds in 'arg'."):args("*")
+  add_limits(command, "0")
 end
 
 local function add_patches(parser)
@@ -142,12 +150,14 @@ local function addresses(options)
   return list
 end
 
+local TAKES_VALUE = {["--slice-ms"] = true, ["--cpu-limit"] = true} -- of `genet run`
+
 -- What follows the file of `genet run FILE` is the script's, options and all.
 local function split(args)
   local ours, theirs = table.move(args, 1, #args, 1, {}), {}
   if args[1] ~= "run" then return ours, theirs end
   for at = 2, #args do
-    if args[at]:sub(1, 1) ~= "-" then
+    if args[at]:sub(1, 1) ~= "-" and not TAKES_VALUE[args[at - 1]] then
       table.move(args, at + 1, #args, 1, theirs)
       return table.move(args, 1, at, 1, {}), theirs
     end

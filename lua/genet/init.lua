@@ -66,6 +66,7 @@ genet.all = task.all
 genet.any = task.any
 genet.timeout = task.timeout
 genet.shield = task.shield
+genet.uninterrupted = task.uninterrupted
 
 -- What tasks meet at: see `genet.sync`.
 genet.lock = sync.lock

@@ -251,18 +251,20 @@ end
 --- The answer to an error.
 -- @param err any error value; only one of `genet.http_error` is told to the client, and
 --   `"cancelled"`, which a wait raises when the request is
+-- @tparam ?integer other the status for any other error value, 500 unless told
 -- @treturn integer the status
 -- @treturn string the head
 -- @treturn string the body
 -- @treturn boolean whether the error belongs in the log
 -- @usage response.failure(http_error.new(404)) --> 404, head, "404 Not Found\n", false
-function response.failure(err)
+function response.failure(err, other)
   if http_error.is(err) then
     local ok, code, head, body = pcall(response.plain, err.status, err.message, err.headers)
     if ok then return code, head, body, err.fault == true end
   end
   if err == "cancelled" then return 503, TEXT, http_error.page(503), false end
-  return 500, TEXT, http_error.page(500), true
+  other = other or 500
+  return other, TEXT, http_error.page(other), true
 end
 
 return response

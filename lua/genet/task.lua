@@ -318,4 +318,21 @@ function task.shield(fn, ...)
   return fn(...)
 end
 
+--- Calls a function that is not preempted. A task or handler that has computed for longer than a
+-- slice (`--slice-ms`) without waiting lets others run between two of its instructions, wherever
+-- that may be; so one that computes for long and changes a table which others use too needs this,
+-- or a lock, around what must not be seen half done: `hits = hits + 1`, or taking the first of a
+-- list and then removing it. Whatever waits inside still lets the others run, and `--cpu-limit`
+-- still holds.
+-- @function genet.uninterrupted
+-- @tparam function fn
+-- @param ... its arguments
+-- @return what it returns
+-- @usage genet.uninterrupted(function() hits = hits + 1 end)
+function task.uninterrupted(fn, ...)
+  check.callable(fn, "genet.uninterrupted")
+  local _ <close> = tasks.hold()
+  return fn(...)
+end
+
 return task

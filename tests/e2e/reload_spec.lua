@@ -149,7 +149,8 @@ describe("a reload", function()
       {"for a module that is not there", "require 'not_there'", "module 'not_there' not found"},
       {"for a module with an error", "require 'lib.bad'", "bad.lua:1:", ">    1 | return +"},
       {"for an error that is no string", "error({})", "table:"},
-      {"when it takes too long", "require('genet').sleep(60)", "loading took more than 0.2 s"},
+      {"when it waits too long", "require('genet').sleep(60)", "loading took more than 0.2 s"},
+      {"when it computes too long", "while true do end", "loading took more than 0.2 s"},
     }
     for _, case in ipairs(cases) do
       local what, text, message, excerpt = table.unpack(case)
@@ -286,6 +287,17 @@ describe("a reload", function()
       wait_for_calls(1)
       server:tell("reload")
       assert.equal(503, forever:response().status)
+      wait_for_end_of(1)
+    end)
+
+    it("at the deadline a task in an endless loop", function()
+      serve{args = {"--drain", "0.2"}, script = [[
+        local genet = require "genet"
+        local app = genet.app()
+        app:get("/loop", function() genet.spawn(function() while true do end end) return "on" end)
+        return app]]}
+      body("/loop")
+      server:tell("reload")
       wait_for_end_of(1)
     end)
 

@@ -6,7 +6,8 @@ package.preload["genet.core"] = function() return {version = "0.1.0"} end
 package.path = %q
 local options = require("genet.cli").parse(arg)
 for _, name in ipairs{"command", "path", "max_connections", "max_per_ip", "max_body", "max_head",
-  "head_timeout", "keep_alive", "drain", "log_level", "redirect_https", "client_ca", "file"} do
+  "head_timeout", "keep_alive", "drain", "log_level", "slice_ms", "cpu_limit",
+  "redirect_https", "client_ca", "file"} do
   local value = options[name]
   if value ~= nil then print(name, math.type(value) or type(value), value) end
 end
@@ -66,6 +67,8 @@ describe("genet runserver", function()
       head_timeout = 10,
       keep_alive = 15,
       drain = 30,
+      slice_ms = 50,
+      cpu_limit = 30,
       log_level = "info",
       args = "",
     }, options("runserver"))
@@ -114,6 +117,14 @@ describe("genet runserver", function()
 end)
 
 describe("genet run", function()
+  it("takes limits for a plain script in front of its name", function()
+    local found = options("run", "--slice-ms", "20", "--cpu-limit=1.5", "scripts/hello.lua", "-x")
+    assert.equal("scripts/hello.lua", found.file)
+    assert.equal("-x", found.args)
+    assert.equal(20, found.slice_ms)
+    assert.equal(1.5, found.cpu_limit)
+  end)
+
   it("leaves to the script what follows its name", function()
     local found = options("run", "scripts/hello.lua", "-x", "--help", "a b", "run")
     assert.equal("run", found.command)
