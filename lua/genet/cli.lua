@@ -46,14 +46,13 @@ local function option(command, names, description, convert)
   end)
 end
 
-local function add_no_patch(command)
-  command:flag("--no-patch", "Leave io and os as Lua has them; see 'genet patches'.")
 -- What `runserver` and `run` have in common.
-local function add_limits(command, cpu_limit)
+local function add_common(command, cpu_limit)
   option(command, "--slice-ms", "How long Lua code may compute before others run; 0 for ever.",
     integer(0, 3600000)):argname("<ms>"):default("50")
   option(command, "--cpu-limit", "How much processor time a request or task may use; 0 for no "
     .. "limit.", seconds):argname("<seconds>"):default(cpu_limit)
+  command:flag("--no-patch", "Leave io and os as Lua has them; see 'genet patches'.")
 end
 
 local function add_runserver(parser)
@@ -88,12 +87,11 @@ local function add_runserver(parser)
     :argname("<seconds>"):default("15")
   option(command, "--drain", "How long requests may go on once the server is told to stop.",
     seconds):argname("<seconds>"):default("30")
-  add_no_patch(command)
   command:option("--control", "Where to listen for 'genet reload' and 'genet status'. "
     .. "(default: PID.sock in $XDG_RUNTIME_DIR/genet or /tmp/genet-UID)"):argname("<path>")
   option(command, "--load-timeout", "How long the scripts may take to load.", seconds)
     :argname("<seconds>"):default("10")
-  add_limits(command, "30")
+  add_common(command, "30")
   option(command, "--log-level", "What to log: error, warn, info or debug.", level)
     :argname("<level>"):default("info")
 end
@@ -101,10 +99,9 @@ end
 local function add_run(parser)
   local command = parser:command("run", "Run a plain Lua script; ends when its tasks have ended.")
   command:add_help("-? --help")
-  add_no_patch(command)
   command:argument("file", "The script.")
   command:argument("args", "What the script finds in 'arg'."):args("*")
-  add_limits(command, "0")
+  add_common(command, "0")
 end
 
 local function add_patches(parser)
