@@ -189,6 +189,8 @@ static int prepare(lua_State *L)
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     lua_pushcfunction(L, push_table);
     lua_setfield(L, -2, "genet.exchange");
+    lua_pushcfunction(L, push_table);
+    lua_setfield(L, -2, "genet.generations");
     lua_getglobal(L, "coroutine");
     replace(L, "close");
     replace(L, "resume");
