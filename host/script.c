@@ -74,8 +74,10 @@ static int failed(lua_State *L)
 static void body(void *arg)
 {
     struct script *s = arg;
-    if (gn_vm_call(&s->vm, run, s, failed) != 0)
-        s->status = 1;
+    if (gn_vm_call(&s->vm, run, s, failed) == 0)
+        return;
+    s->status = 1;
+    gn_vm_cancel(&s->vm); /* else its timers would go on for ever */
 }
 
 int gn_script_run(const char *file, char *const *args, const struct gn_limits *limits,

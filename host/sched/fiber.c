@@ -129,11 +129,21 @@ bool gn_may_park(void)
     return f && (!f->may_park || f->may_park(f));
 }
 
-static int park(struct gn_fiber *f, int64_t deadline)
+/* Does what is to be done before a wait. That may wait itself, and use up the wake that
+ * the caller is about to wait for: returns whether it was woken. */
+static bool prepare(struct gn_fiber *f)
 {
+    unsigned wakes = f->wakes;
     int saved_errno = errno;
     if (f->before_park)
         f->before_park(f);
+    errno = saved_errno;
+    return f->wakes != wakes;
+}
+
+static int park(struct gn_fiber *f, int64_t deadline)
+{
+    int saved_errno = errno;
     if (deadline != GN_NEVER &&
         gn_timer_add(&f->sched->timers, &f->timer, deadline) < 0)
         return -ENOMEM;
@@ -146,32 +156,50 @@ static int park(struct gn_fiber *f, int64_t deadline)
     return f->result;
 }
 
+/* Whoever tries again and again, although he is interrupted, keeps nobody waiting. */
+static int interrupted(int cause)
+{
+    gn_yield();
+    return cause;
+}
+
 int gn_park(int64_t deadline)
 {
     struct gn_fiber *f = gn_fiber_self();
     int cause = gn_fiber_cause(f);
-    return cause ? cause : park(f, deadline);
+    if (cause)
+        return interrupted(cause);
+    bool woken = prepare(f);
+    cause = gn_fiber_cause(f);
+    return cause ? cause : woken ? 0 : park(f, deadline);
 }
 
 int gn_park_shielded(int64_t deadline)
 {
     struct gn_fiber *f = gn_fiber_self();
+    if (prepare(f))
+        return 0;
     f->shielded = true;
     int r = park(f, deadline);
     f->shielded = false;
     return r;
 }
 
+void gn_prepare(void)
+{
+    prepare(gn_fiber_self());
+}
+
 void gn_wake(struct gn_fiber *f)
 {
+    f->wakes += f->parked;
     wake_with(f, 0);
 }
 
 static void yield_into(struct gn_fiber *f, struct gn_list *queue)
 {
     int saved_errno = errno;
-    if (f->before_park)
-        f->before_park(f);
+    prepare(f);
     gn_list_append(queue, &f->link);
     leave(f, &f->sanitizer);
     errno = saved_errno;
@@ -201,7 +229,10 @@ void gn_spend(size_t bytes)
 
 int gn_sleep_until(int64_t deadline)
 {
-    int r = gn_park(deadline);
+    int r;
+    do
+        r = gn_park(deadline);
+    while (r == 0);
     return r == -ETIMEDOUT ? 0 : r;
 }
 
@@ -210,6 +241,8 @@ int gn_sleep_until(int64_t deadline)
 int gn_fiber_cause(const struct gn_fiber *f)
 {
     for (const struct gn_scope *s = f->scope; s; s = s->outer) {
+        if (s->applies && !s->applies(s))
+            continue;
         if (s->cause)
             return s->cause;
         if (s->shield)
@@ -261,22 +294,22 @@ int gn_scope_expire(struct gn_scope *s, int64_t deadline)
     return gn_timer_add(&s->fiber->sched->timers, &s->timer, deadline);
 }
 
-static bool is_inside(const struct gn_scope *s, const struct gn_fiber *f)
+void gn_scope_remove(struct gn_scope *s)
 {
-    const struct gn_scope *i = f->scope;
-    while (i && i != s)
-        i = i->outer;
-    return i == s;
+    struct gn_fiber *f = s->fiber;
+    if (!f)
+        return;
+    struct gn_scope **at = &f->scope;
+    while (*at != s)
+        at = &(*at)->outer;
+    *at = s->outer;
+    gn_timer_del(&f->sched->timers, &s->timer);
+    s->fiber = NULL;
 }
 
 void gn_scope_leave(struct gn_scope *s)
 {
     struct gn_fiber *f = s->fiber;
-    if (!f || !is_inside(s, f))
-        return;
-    for (struct gn_scope *i = f->scope, *end = s->outer; i != end; i = i->outer) {
-        gn_timer_del(&f->sched->timers, &i->timer);
-        i->fiber = NULL;
-    }
-    f->scope = s->outer;
+    while (f && s->fiber)
+        gn_scope_remove(f->scope);
 }

@@ -26,6 +26,8 @@ struct gn_scope {
     struct gn_timer timer;  /* armed while it has a deadline */
     int cause;   /* negative errno that every wait inside returns; 0: not interrupted */
     bool shield; /* what interrupts an outer scope waits until this one has ended */
+    bool (*applies)(const struct gn_scope *); /* whether what the fiber does at present
+                                                 is inside it; NULL: it is */
 };
 
 struct gn_fiber {
@@ -41,6 +43,7 @@ struct gn_fiber {
     size_t spent;           /* see gn_spend(); since the last wait */
     unsigned waits;         /* counts how often it was parked */
     int result;             /* what the running wait returns */
+    unsigned wakes;         /* that have ended its waits */
     int cancelled;          /* as the cause of a scope around all the others */
     struct gn_scope *scope; /* innermost; NULL outside any */
     bool parked;            /* waiting, and nobody has woken it */
@@ -68,14 +71,19 @@ void gn_fiber_rename(struct gn_fiber *, const char *name);
  * plain blocking call. */
 bool gn_may_park(void);
 
-/* Parks the running fiber. May wait.
- * Returns 0 when woken by gn_wake(), -ETIMEDOUT at the deadline, the cause when the
- * fiber or a scope it is in is or becomes interrupted, -ENOMEM when the deadline cannot
- * be kept. */
+/* Parks the running fiber, and lets others run in any case. May wait.
+ * Returns 0 when woken by gn_wake(), or by what is done before a wait: whoever waits
+ * for something looks again whether it has come. Returns -ETIMEDOUT at the deadline,
+ * the cause when the fiber or a scope it is in is or becomes interrupted, -ENOMEM when
+ * the deadline cannot be kept. */
 int gn_park(int64_t deadline);
 
 /* gn_park() that is not a cancellation point: for locks, whose callers cannot fail. */
 int gn_park_shielded(int64_t deadline);
+
+/* Does now what the running fiber is to do before its next wait: for a caller who must
+ * know which wake ends the wait. May wait. */
+void gn_prepare(void);
 
 /* Makes a parked fiber ready; its wait returns 0. Does nothing to a fiber that is not
  * parked, so two causes may fire in one round and the first counts. */
@@ -118,6 +126,9 @@ void gn_scope_cancel(struct gn_scope *, int cause);
 /* Ends the scope, and those inside it that were left open. Does nothing to one that has
  * not begun or has ended. */
 void gn_scope_leave(struct gn_scope *);
+
+/* Ends the scope alone; those inside it go on. As gn_scope_leave() otherwise. */
+void gn_scope_remove(struct gn_scope *);
 
 /* Gives the pages of a parked fiber's stack that it does not use at present back to the
  * kernel: for one that has waited for long. Costs a system call, and faults when it

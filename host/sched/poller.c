@@ -214,7 +214,7 @@ int gn_wait_any(struct gn_wait *waits, size_t n, int64_t deadline)
         if (begin_wait(&self->sched->poller, &waits[i]) == -ENOMEM)
             r = -ENOMEM;
     }
-    if (r == 0 && count_ready(waits, n) == 0)
+    while (r == 0 && count_ready(waits, n) == 0)
         r = gn_park(deadline);
     for (size_t i = 0; i < n; i++)
         gn_list_del(&waits[i].link);
@@ -233,7 +233,8 @@ int gn_wait_fd(int fd, uint32_t events, int64_t deadline)
     int r = begin_wait(&self->sched->poller, &w);
     if (r < 0)
         return r;
-    r = gn_park(deadline);
+    while (r == 0 && !w.ready)
+        r = gn_park(deadline);
     gn_list_del(&w.link);
     if (w.ready & EPOLLNVAL)
         return -EBADF;

@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { STOP_SIGNAL = SIGURG, GARBAGE_KB = 1024 };
+enum { GARBAGE_KB = 1024 };
+#define STOP_SIGNAL (SIGRTMIN + 1) /* not the one of host/sched/tick.h */
 
 /* A Lua state for offloaded calls. Who runs a call in it has it alone. */
 struct worker {
@@ -189,6 +190,8 @@ static int prepare(lua_State *L)
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     lua_pushcfunction(L, push_table);
     lua_setfield(L, -2, "genet.exchange");
+    lua_pushcfunction(L, push_table);
+    lua_setfield(L, -2, "genet.generations");
     lua_getglobal(L, "coroutine");
     replace(L, "close");
     replace(L, "resume");
@@ -509,7 +512,7 @@ static int shop_gc(lua_State *L)
     return 0;
 }
 
-/* Stopping is harmless to who does not know it: SIGURG is ignored by default. */
+/* Before the first call that could be stopped. */
 static void listen_to_stop_signal(void)
 {
     struct sigaction action = {.sa_handler = on_stop_signal, .sa_flags = SA_RESTART};

@@ -222,17 +222,25 @@ static int t_waits(lua_State *L)
 }
 
 /* waits:wait([seconds]) -> true when woken | false when the time is over. Waits, first
- * come first served. Raises "cancelled" or "timeout" when it is interrupted. */
+ * come first served; with 0 seconds it does not. Raises "cancelled" or "timeout" when
+ * it is interrupted. */
 static int waits_wait(lua_State *L)
 {
     struct gn_waits *w = check_waits(L);
     int64_t deadline = lua_isnoneornil(L, 2) ? GN_NEVER : gn_check_deadline(L, 2);
+    bool at_once = lua_tonumber(L, 2) == 0 && deadline != GN_NEVER;
     if (!gn_may_park())
         return luaL_error(L, "nothing may wait here");
     struct waiter self = {.fiber = gn_fiber_self()};
-    gn_list_append(&w->list, &self.link);
-    int r = gn_park(deadline);
-    gn_list_del(&self.link);
+    int r = gn_fiber_cause(self.fiber);
+    if (r == 0 && at_once)
+        r = -ETIMEDOUT;
+    if (r == 0) {
+        gn_prepare(); /* else the wake that ends its waits would be lost */
+        gn_list_append(&w->list, &self.link);
+        r = gn_park(deadline);
+        gn_list_del(&self.link);
+    }
     if (r < 0 && r != -ETIMEDOUT)
         return gn_vm_raise(L, r);
     lua_pushboolean(L, r == 0);
@@ -274,11 +282,35 @@ static const luaL_Reg waits_methods[] = {
 
 /* ---- scopes ---- */
 
+/* A scope that a Lua thread has begun, which its user value keeps. */
+struct lua_scope {
+    struct gn_scope scope;
+    lua_State *L;
+};
+
 static const char SCOPE[] = "genet.scope";
 
 static struct gn_scope *check_scope(lua_State *L)
 {
-    return luaL_checkudata(L, 1, SCOPE);
+    struct lua_scope *s = luaL_checkudata(L, 1, SCOPE);
+    return &s->scope;
+}
+
+/* A coroutine that has yielded in the middle of a scope takes it along. */
+static bool applies(const struct gn_scope *scope)
+{
+    const struct lua_scope *s = gn_container_of(scope, struct lua_scope, scope);
+    return lua_status(s->L) != LUA_YIELD;
+}
+
+static struct gn_scope *push_scope(lua_State *L)
+{
+    struct lua_scope *s = lua_newuserdatauv(L, sizeof *s, 1);
+    *s = (struct lua_scope){.scope.applies = applies, .L = L};
+    lua_pushthread(L);
+    lua_setiuservalue(L, -2, 1);
+    luaL_setmetatable(L, SCOPE);
+    return &s->scope;
 }
 
 /* tasks.scope([seconds [, shield]]) -> a scope of the running fiber that begins here
@@ -287,13 +319,13 @@ static struct gn_scope *check_scope(lua_State *L)
 static int t_scope(lua_State *L)
 {
     int64_t deadline = lua_isnoneornil(L, 1) ? GN_NEVER : gn_check_deadline(L, 1);
+    bool shield = lua_toboolean(L, 2);
     check_call(L);
-    struct gn_scope *s = lua_newuserdatauv(L, sizeof *s, 0);
-    *s = (struct gn_scope){.shield = lua_toboolean(L, 2)};
-    luaL_setmetatable(L, SCOPE);
+    struct gn_scope *s = push_scope(L);
+    s->shield = shield;
     gn_scope_enter(s, gn_fiber_self());
     if (deadline != GN_NEVER && gn_scope_expire(s, deadline) < 0) {
-        gn_scope_leave(s);
+        gn_scope_remove(s);
         return luaL_error(L, "no memory for a deadline");
     }
     return 1;
@@ -303,14 +335,14 @@ static int t_scope(lua_State *L)
 static int scope_leave(lua_State *L)
 {
     struct gn_scope *s = check_scope(L);
-    gn_scope_leave(s);
+    gn_scope_remove(s);
     lua_pushboolean(L, s->cause == -ETIME);
     return 1;
 }
 
 static int scope_end(lua_State *L)
 {
-    gn_scope_leave(check_scope(L));
+    gn_scope_remove(check_scope(L));
     return 0;
 }
 

@@ -257,6 +257,14 @@ static void begin(struct gn_call *c)
     gn_guard_begin(c);
 }
 
+/* Nothing that Lua holds leads to the call from now on. */
+static void forget(struct gn_call *c)
+{
+    gn_tasks_forget(c);
+    luaL_unref(c->L, LUA_REGISTRYINDEX, c->current);
+    c->current = LUA_NOREF;
+}
+
 /* Tells the framework that a call which had a `current` has ended:
  * on_end(current, failed, cancelled, error, traceback), the latter two when they are on
  * the stack. */
@@ -267,12 +275,14 @@ static void tell(struct gn_call *c, bool failed)
     lua_rawgeti(L, LUA_REGISTRYINDEX, c->vm->on_end);
     lua_rawgeti(L, LUA_REGISTRYINDEX, c->current);
     lua_pushboolean(L, failed);
-    lua_pushboolean(L, c->scope.cause != 0);
+    lua_pushboolean(L, c->scope.cause != 0 || gn_fiber_cause(c->fiber) != 0);
     lua_rotate(L, 1, 4);
-    luaL_unref(L, LUA_REGISTRYINDEX, c->current);
-    c->current = LUA_NOREF;
+    forget(c);
+    c->scope.cause = 0;
+    gn_scope_enter(&c->scope, c->fiber);
     if (resume(c, 3 + above) != LUA_OK)
         log_nested(L);
+    gn_scope_leave(&c->scope);
 }
 
 static void drop_kept(struct gn_call *c)
@@ -289,9 +299,9 @@ static void end(struct gn_call *c, bool failed)
     struct gn_vm *vm = c->vm;
     gn_guard_rest(c);
     gn_scope_leave(&c->scope);
-    gn_tasks_forget(c);
     if (c->current != LUA_NOREF && vm->on_end != LUA_NOREF)
         tell(c, failed);
+    forget(c);
     drop_kept(c);
     c->scope.cause = 0;
     c->fiber->slot[GN_SLOT_LUA] = c->outer;
@@ -337,12 +347,15 @@ int gn_vm_load(struct gn_vm *vm, lua_CFunction fn, void *arg, lua_CFunction fail
 
 /* ---- calls on fibers of their own ---- */
 
-/* One that was cancelled before it began does not begin. */
+/* One that was cancelled before it began does not begin; one that is started while the
+ * state is about to be closed gets as far as its first wait. */
 static void run_spawned(void *arg)
 {
     struct gn_call *c = arg;
     begin(c);
     bool failed = c->scope.cause != 0;
+    if (c->vm->closing)
+        gn_scope_cancel(&c->scope, -ECANCELED);
     if (failed)
         lua_settop(c->L, 0);
     else if (resume(c, c->args) == LUA_OK)
@@ -412,6 +425,7 @@ unsigned gn_vm_wait(struct gn_vm *vm, unsigned kinds, int64_t deadline)
 
 void gn_vm_cancel(struct gn_vm *vm)
 {
+    vm->closing = true;
     for (struct gn_list *l = vm->calls.next; l != &vm->calls; l = l->next)
         gn_scope_cancel(&gn_container_of(l, struct gn_call, link)->scope, -ECANCELED);
 }

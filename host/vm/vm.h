@@ -28,6 +28,7 @@ struct gn_vm {
     struct gn_list calls;          /* that run */
     unsigned count[GN_CALL_KINDS]; /* of them */
     struct gn_fiber *waiter;       /* in gn_vm_wait(), or NULL */
+    bool closing;                  /* gn_vm_cancel() has been called */
     int on_end; /* in the registry: what to tell of ended calls that had a `current` */
     unsigned number; /* of the generation it is; 0: a plain script's */
     bool retired;    /* a later one serves; this one ends what it has begun */
@@ -104,7 +105,7 @@ void gn_vm_interrupt(struct gn_fiber *, int cause);
  * do. May wait; it is no cancellation point. */
 unsigned gn_vm_wait(struct gn_vm *, unsigned kinds, int64_t deadline);
 
-/* Cancels every call that runs. */
+/* Cancels every call that runs, and each that is started from then on. */
 void gn_vm_cancel(struct gn_vm *);
 
 /* Pushes the function `name` of a Lua module, which it requires first. May raise. */

@@ -5,11 +5,35 @@ local check = {}
 
 local function describe(value)
   if type(value) == "number" then return tostring(value) end
-  return type(value) == "nil" and "nothing" or "a " .. type(value)
+  if value == nil then return "nothing" end
+  local meta = getmetatable(value)
+  return "a " .. (type(meta) == "table" and rawget(meta, "__name") or type(value))
+end
+
+--- Raises that a value is not what was expected.
+-- @tparam string what the function and, unless there is but one, its argument
+-- @tparam string expected
+-- @param value
+-- @tparam integer level whom to blame, as in `error`
+-- @usage if type(members) ~= "table" then
+--   check.refuse("genet.all", "a table of tasks", members, 2)
+-- end
+function check.refuse(what, expected, value, level)
+  error(("%s: %s was expected, not %s"):format(what, expected, describe(value)), level + 1)
 end
 
 local function refuse(what, expected, value)
-  error(("%s: %s was expected, not %s"):format(what, expected, describe(value)), 4)
+  check.refuse(what, expected, value, 4)
+end
+
+--- That a method was called with a colon: the object is of that class, a metatable.
+-- @usage check.object(self, Lock, "lock:acquire")
+function check.object(self, class, what)
+  if getmetatable(self) == class then return end
+  local noun, method = what:match("^(%w+):(.*)$")
+  local article = noun:find("^[aeiou]") and "an" or "a"
+  error(("%s: %s %s was expected: write %s, not %s.%s"):format(what, article, noun, what, noun,
+    method), 3)
 end
 
 --- Whether a value can be called.

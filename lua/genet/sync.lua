@@ -9,6 +9,7 @@ local tasks = require "genet.tasks"
 local sync = {}
 
 local EVERYBODY = math.maxinteger
+local SOMEBODY = {} -- owns a lock that was left to one who has been woken
 
 local function class(name)
   local it = {__name = name}
@@ -43,6 +44,7 @@ end
 -- @usage local held <close> = lock:acquire(1)
 -- if not held then genet.abort(503) end
 function Lock:acquire(timeout)
+  check.object(self, Lock, "lock:acquire")
   check.optional_seconds(timeout, "lock:acquire")
   local me = task.current()
   if self.owner == me then error("lock:acquire: this task holds the lock already", 2) end
@@ -56,10 +58,11 @@ end
 -- @raise when the task does not hold it
 -- @usage lock:release()
 function Lock:release()
+  check.object(self, Lock, "lock:release")
   if self.owner ~= task.current() then
     error("lock:release: this task does not hold the lock", 2)
   end
-  if self.waits:wake() == 0 then self.owner = nil end
+  self.owner = self.waits:wake() > 0 and SOMEBODY or nil
 end
 
 Lock.__close = Lock.release
@@ -87,6 +90,7 @@ end
 -- @treturn[2] string `"timeout"`
 -- @usage if not slots:acquire(0) then genet.abort(503) end
 function Semaphore:acquire(timeout)
+  check.object(self, Semaphore, "semaphore:acquire")
   check.optional_seconds(timeout, "semaphore:acquire")
   if self.free > 0 then
     self.free = self.free - 1
@@ -101,6 +105,7 @@ end
 -- @raise when all are free
 -- @usage slots:release()
 function Semaphore:release()
+  check.object(self, Semaphore, "semaphore:release")
   if self.free == self.most then error("semaphore:release: nobody holds it", 2) end
   if self.waits:wake() == 0 then self.free = self.free + 1 end
 end
@@ -125,6 +130,7 @@ end
 -- @function event:set
 -- @usage ready:set()
 function Event:set()
+  check.object(self, Event, "event:set")
   self.happened = true
   self.waits:wake(EVERYBODY)
 end
@@ -133,6 +139,7 @@ end
 -- @function event:clear
 -- @usage ready:clear()
 function Event:clear()
+  check.object(self, Event, "event:clear")
   self.happened = false
 end
 
@@ -141,17 +148,19 @@ end
 -- @treturn boolean
 -- @usage if ready:is_set() then return "ready" end
 function Event:is_set()
+  check.object(self, Event, "event:is_set")
   return self.happened
 end
 
 --- Waits until it happens.
 -- @function event:wait
--- @tparam[opt] number timeout seconds
+-- @tparam[opt] number timeout seconds; 0 does not wait
 -- @treturn[1] boolean true
 -- @treturn[2] nil
 -- @treturn[2] string `"timeout"`
 -- @usage ready:wait(1)
 function Event:wait(timeout)
+  check.object(self, Event, "event:wait")
   check.optional_seconds(timeout, "event:wait")
   if self.happened or self.waits:wait(timeout) then return true end
   return nil, "timeout"
@@ -170,6 +179,7 @@ local Queue = class "genet.queue"
 -- @usage local jobs = genet.queue(100)
 -- genet.spawn(function() for job in jobs:values() do job() end end)
 -- jobs:put(function() print "done" end)
+-- jobs:close()
 function sync.queue(n)
   if n ~= nil then check.count(n, "genet.queue", 1) end
   return setmetatable({
@@ -192,12 +202,13 @@ end
 -- @treturn[2] string `"timeout"` or `"closed"`
 -- @usage if not jobs:put(job, 0) then genet.abort(503) end
 function Queue:put(value, timeout)
+  check.object(self, Queue, "queue:put")
   if value == nil then error("queue:put: a value was expected, not nil", 2) end
   check.optional_seconds(timeout, "queue:put")
   if self.closed then return nil, "closed" end
   if self.count + self.room_due >= self.most then
     if not self.writers:wait(timeout) then return nil, "timeout" end
-    if self.room_due == 0 then return nil, "closed" end
+    if self.closed then return nil, "closed" end
     self.room_due = self.room_due - 1
   end
   self[self.first + self.count] = value
@@ -214,6 +225,7 @@ end
 -- @treturn[2] string `"timeout"`, or `"closed"` when it will stay empty
 -- @usage local job, problem = jobs:get(1)
 function Queue:get(timeout)
+  check.object(self, Queue, "queue:get")
   check.optional_seconds(timeout, "queue:get")
   if self.count <= self.values_due then
     if self.closed then return nil, "closed" end
@@ -232,6 +244,7 @@ end
 -- @function queue:close
 -- @usage jobs:close()
 function Queue:close()
+  check.object(self, Queue, "queue:close")
   self.closed = true
   self.readers:wake(EVERYBODY)
   self.writers:wake(EVERYBODY)
@@ -242,6 +255,7 @@ end
 -- @treturn function
 -- @usage for job in jobs:values() do job() end
 function Queue:values()
+  check.object(self, Queue, "queue:values")
   return function() return (self:get()) end
 end
 

@@ -4,9 +4,12 @@
 -- loses its client, so are its tasks, unless they were started with `detach`; when it ends well
 -- they go on. A cancelled task ends by an error, `"cancelled"`, which its present wait and every
 -- later one raises: `<close>` variables and `pcall` clean up, in `genet.shield` where that waits.
+-- `coroutine.yield()` is no such wait, `genet.yield()` is. A request that ends by `genet.abort` has
+-- failed.
 -- @module genet.task
 
 local check = require "genet.check"
+local core = require "genet.core"
 local log = require "genet.log"
 local tasks = require "genet.tasks"
 
@@ -22,7 +25,7 @@ local task = {}
 
 local function place_of(fn)
   local info = type(fn) == "function" and debug.getinfo(fn, "S")
-  if not info then return "a task" end
+  if not info or info.what == "C" then return "a task" end
   return info.short_src .. ":" .. info.linedefined
 end
 
@@ -56,29 +59,47 @@ end
 
 -- Calls fn(self) once the task has ended: at once if it has. `fn` must not wait.
 local function listen(self, fn)
-  self.claimed = true
-  if self.ended then return fn(self) end
+  if self.ended then
+    self.claimed = true
+    return fn(self)
+  end
   self.listeners = self.listeners or {}
   table.insert(self.listeners, fn)
 end
 
+-- Takes back a `listen`.
+local function unlisten(self, fn)
+  for at, listener in ipairs(self.listeners or {}) do
+    if listener == fn then return table.remove(self.listeners, at) end
+  end
+end
+
 local function log_unclaimed(self)
-  self.waits = self.waits or tasks.waits()
-  if not self.claimed then self.waits:wait(GRACE) end
+  if not self.claimed then pcall(core.sleep, GRACE) end
   if not self.claimed then log.error("task %s: %s\n%s", self.name, self.err, self.traceback) end
+end
+
+-- The error to tell of; what makes a request fail the host keeps to itself.
+local function problem_of(cancelled, err, traceback)
+  if cancelled then return "cancelled" end
+  if not traceback then return "the request has failed" end
+  return err
 end
 
 -- The host calls this on the task's own fiber, after everything else.
 local function on_end(self, failed, cancelled, err, traceback)
   self.ended = not failed and "done" or cancelled and "cancelled" or "failed"
-  if failed then self.err = cancelled and "cancelled" or err end
+  if failed then self.err = problem_of(cancelled, err, traceback) end
   self.traceback = not cancelled and traceback or nil
   self.results = self.results or {n = 0}
   release_children(self, failed or cancelled)
   if self.parent then self.parent.children[self] = nil end
   self.parent = nil
-  if self.waits then self.waits:wake(math.maxinteger) end
-  for _, fn in ipairs(self.listeners or {}) do fn(self) end
+  local waiting = self.waits and self.waits:wake(math.maxinteger) or 0
+  local listeners = self.listeners or {}
+  self.claimed = waiting + #listeners > 0
+  self.listeners = nil
+  for _, fn in ipairs(listeners) do fn(self) end
   if self.traceback then log_unclaimed(self) end
 end
 
@@ -103,8 +124,7 @@ function task.current()
   return self
 end
 
-local function adopt(child)
-  local parent = task.current()
+local function adopt(parent, child)
   parent.children = parent.children or {}
   parent.children[child] = true
   child.parent = parent
@@ -112,8 +132,9 @@ end
 
 local function start(options, fn, ...)
   local self = setmetatable({name = options.name, fn = fn}, Task)
-  if not options.detach then adopt(self) end
+  local parent = not options.detach and task.current()
   self.handle = tasks.spawn(self, false, run, self, fn, ...)
+  if parent then adopt(parent, self) end
   return self
 end
 
@@ -152,26 +173,28 @@ end
 -- @treturn string `running` (or about to), `waiting`, `done`, `failed` or `cancelled`
 -- @usage if task:status() == "done" then print(select(2, task:wait())) end
 function methods:status()
+  check.object(self, Task, "task:status")
   return self.ended or self.handle:state()
 end
 
 --- Waits for its end. Any number of tasks may, any number of times.
 -- @function task:wait
--- @tparam[opt] number timeout seconds
+-- @tparam[opt] number timeout seconds; 0 does not wait
 -- @treturn[1] boolean true
 -- @return[1] what its function returned
 -- @treturn[2] nil
--- @return[2] the error it failed with; `"cancelled"`; or `"timeout"`, while it goes on
+-- @return[2] the error it failed with, for a request a text; `"cancelled"`; or `"timeout"`, while
+--   it goes on
 -- @treturn[2] ?string the traceback of that error
 -- @raise when a task waits for itself, or the waiting task is cancelled
 -- @usage local ok, page = task:wait(5)
 function methods:wait(timeout)
+  check.object(self, Task, "task:wait")
   check.optional_seconds(timeout, "task:wait")
-  self.claimed = true
-  if self.ended then return outcome(self) end
-  if self == tasks.current() then error("a task cannot wait for itself", 2) end
+  if self == tasks.current() then error("task:wait: a task cannot wait for itself", 2) end
   self.waits = self.waits or tasks.waits()
-  if not self.waits:wait(timeout) then return nil, "timeout" end
+  if not self.ended and not self.waits:wait(timeout) then return nil, "timeout" end
+  self.claimed = true
   return outcome(self)
 end
 
@@ -181,6 +204,7 @@ end
 -- @treturn Task the task itself
 -- @usage task:on_done(function(ok, result) print(ok, result) end)
 function methods:on_done(fn)
+  check.object(self, Task, "task:on_done")
   check.callable(fn, "task:on_done")
   listen(self, function() start({detach = true}, fn, outcome(self)) end)
   return self
@@ -192,6 +216,7 @@ end
 -- @treturn boolean whether it was going on, and not cancelled before
 -- @usage task:cancel()
 function methods:cancel()
+  check.object(self, Task, "task:cancel")
   return not self.ended and self.handle:cancel()
 end
 
@@ -213,28 +238,46 @@ local Group = {}
 
 -- Cancels those that the group has started itself and that still go on, and waits for their ends.
 function Group:__close()
+  for _, member in pairs(self.all) do unlisten(member, self.note) end
   for _, member in ipairs(self.started) do member:cancel() end
   task.shield(function()
     for _, member in ipairs(self.started) do member:wait() end
   end)
 end
 
+local function check_members(members, what)
+  if type(members) ~= "table" or task.is(members) then
+    check.refuse(what, "a table of tasks", members, 4)
+  end
+  for key, member in pairs(members) do
+    if not task.is(member) and not check.is_callable(member) then
+      check.refuse(("%s: member %s"):format(what, key), "a task or a function", member, 4)
+    end
+    if member == tasks.current() then error(what .. ": a task cannot wait for itself", 4) end
+  end
+end
+
 -- Tasks of which some end after others; the functions among them are started.
 local function group(members, what)
-  if type(members) ~= "table" then error(what .. ": a table of tasks was expected", 3) end
-  local self = setmetatable({all = {}, started = {}, left = 0, change = tasks.waits()}, Group)
+  check_members(members, what)
+  local self = setmetatable({
+    all = {},
+    started = {},
+    left = 0,
+    change = tasks.waits(),
+  }, Group)
+  function self.note(member)
+    local kind = member.ended == "done" and "won" or "lost"
+    self[kind], self.left = self[kind] or member, self.left - 1
+    self.change:wake()
+  end
   for key, member in pairs(members) do
     if not task.is(member) then
-      check.callable(member, ("%s: member %s"):format(what, tostring(key)))
       member = start({}, member)
       table.insert(self.started, member)
     end
     self.all[key], self.left = member, self.left + 1
-    listen(member, function()
-      local kind = member.ended == "done" and "won" or "lost"
-      self[kind], self.left = self[kind] or member, self.left - 1
-      self.change:wake()
-    end)
+    listen(member, self.note)
   end
   return self
 end
@@ -276,16 +319,16 @@ end
 
 -- Deadlines and shields -----------------------------------------------------------------------
 
+local function settle(scope, ok, ...)
+  local expired, first = scope:leave(), ...
+  if ok and (first or not expired) then return ... end
+  if expired and first ~= "cancelled" then return nil, "timeout" end
+  error(first, 0)
+end
+
 local function keep_traceback(err)
   tasks.keep_traceback(err, debug.traceback(nil, 2))
   return err
-end
-
-local function settle(scope, ok, first, ...)
-  local expired = scope:leave()
-  if ok and (first or not expired) then return first, ... end
-  if expired and first ~= "cancelled" then return nil, "timeout" end
-  error(first, 0)
 end
 
 --- Calls a function whose waits fail once so many seconds have passed. They may nest; the
@@ -302,7 +345,8 @@ end
 function task.timeout(seconds, fn, ...)
   check.seconds(seconds, "genet.timeout")
   check.callable(fn, "genet.timeout")
-  return settle(tasks.scope(seconds), xpcall(fn, keep_traceback, ...))
+  local scope <close> = tasks.scope(seconds)
+  return settle(scope, xpcall(fn, keep_traceback, ...))
 end
 
 --- Calls a function whose waits go on although the task is cancelled or its time is over: for

@@ -1,9 +1,11 @@
 --- Timers. They belong to the app: no request that has started one takes it along when it ends.
+-- Each call of a timer's function is a task of its own; its error is logged and stops no timer.
 -- @module genet.timer
 
 local check = require "genet.check"
 local core = require "genet.core"
 local log = require "genet.log"
+local task = require "genet.task"
 local tasks = require "genet.tasks"
 
 local Timer = {__name = "genet.timer"}
@@ -13,11 +15,13 @@ local timer = {}
 
 local running = setmetatable({}, {__mode = "k"})
 
+-- Calls the function, as a task, and waits for its end.
 local function fire(self)
+  local call = task.spawn({detach = true}, self.fn)
   self.firing = true
-  local ok, problem = xpcall(self.fn, debug.traceback)
+  local _, problem, traceback = call:wait()
   self.firing = false
-  if not ok and not self.stopped then log.error("timer: %s", problem) end
+  if traceback then log.error("timer %s: %s\n%s", call.name, problem, traceback) end
 end
 
 local function start(fn, body)
@@ -38,7 +42,7 @@ function timer.after(seconds, fn)
   check.callable(fn, "genet.after")
   return start(fn, function(self)
     core.sleep(seconds)
-    if not self.stopped then fire(self) end
+    if self:stop() then fire(self) end
   end)
 end
 
@@ -70,10 +74,11 @@ end
 -- @treturn boolean whether it was still to call its function
 -- @usage timer:stop()
 function Timer:stop()
-  local was_running = not self.stopped and self.handle:state() ~= "ended"
+  check.object(self, Timer, "timer:stop")
+  if self.stopped then return false end
   self.stopped = true
   if not self.firing then self.handle:cancel() end
-  return was_running
+  return true
 end
 
 --- Stops every timer of this state: the host calls it when the app is to end.

@@ -60,11 +60,11 @@ describe("two requests that loop for ever", function()
       assert.equal("hello", connection:request("GET", "/hello").body)
       local log = server:stderr()
       assert.equal(1, count(log, "GET " .. path .. ": has computed without waiting for"))
-      assert.equal(1, count(log, "error GET " .. path))
+      assert.equal(1, count(log, "error [1] GET " .. path))
       connection:close()
     end
     local log = server:stderr()
-    assert.truthy(log:find("error GET /one: [^\n]*main.lua:14: more than 4 s of processor time\n"
+    assert.truthy(log:find("error %[1%] GET /one: [^\n]*main.lua:14: more than 4 s of processor time\n"
       .. "stack traceback:\n[^\n]*main.lua:14: in field 'handler'"), log)
     other:close()
   end)
@@ -157,7 +157,7 @@ describe("a loop", function()
       assert.equal(503, response.status)
       assert.equal("hello", connection:request("GET", "/hello").body)
       local log = server:stderr()
-      assert.equal(1, count(log, "error GET " .. places[what] .. ":"), log)
+      assert.equal(1, count(log, "error [1] GET " .. places[what] .. ":"), log)
       connection:close()
     end)
   end

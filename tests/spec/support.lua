@@ -1,16 +1,19 @@
---- What the specs use instead of the C host: a `genet.core` and a `genet.exchange`.
+--- What the specs use instead of the C host: a `genet.core`, a `genet.tasks` and a
+-- `genet.exchange`.
+
+local virtual = require "virtual"
 
 local support = {}
 
 --- The lines that went to the log, as `{level, text}`.
-support.logged = {}
+support.logged = virtual.logged
 
 local core = {
   version = "0.1.0",
   current_level = "debug",
-  sleep = function() end,
-  yield = function() end,
-  now = os.clock,
+  sleep = virtual.sleep,
+  yield = virtual.yield,
+  now = virtual.now,
   generation = function() return 1 end,
 }
 
@@ -25,7 +28,7 @@ end
 support.core = core
 package.preload["genet.core"] = function() return core end
 
-package.preload["genet.tasks"] = function() return {on_end = function() end} end
+package.preload["genet.tasks"] = function() return virtual.tasks end
 
 --- Offloaded calls are made at once, by `support.pool.run`.
 support.pool = {}
@@ -178,6 +181,17 @@ function support.raised(fn, ...)
   local ok, err = pcall(fn, ...)
   assert(not ok, "nothing was raised")
   return err
+end
+
+--- The message of the error that a function of one line raises; fails unless the error names that
+-- very line.
+function support.blamed(fn)
+  local err = support.raised(fn)
+  local info = debug.getinfo(fn, "S")
+  local place = ("%s:%d: "):format(info.short_src, info.linedefined)
+  assert(type(err) == "string" and err:sub(1, #place) == place,
+    ("expected an error at %s, not: %s"):format(place, tostring(err)))
+  return err:sub(#place + 1)
 end
 
 --- Runs a function with a new directory that holds the files given; the directory goes afterwards.
