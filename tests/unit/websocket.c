@@ -1,0 +1,2 @@
+#include "fiber_test.h"
+int main(void){return 0;}
