@@ -118,6 +118,7 @@ static void lose(struct gn_ws *ws)
     if (ws->ended)
         return;
     set_ending(ws, 1006, "", 0);
+    ws->closed = true;
     ws->wire->broken = true;
     gn_wire_say_end(ws->wire);
     end(ws);
@@ -301,22 +302,29 @@ static bool deliver(struct gn_subscriber *s, struct gn_frame *f)
 
 /* ---- closing ---- */
 
+/* From now on the end may take so long, and no longer. */
+static void expire(struct gn_ws *ws)
+{
+    int64_t deadline = gn_after(CLOSE_SECONDS * GN_SECOND);
+    if (gn_timer_add(&ws->hub->sched->timers, &ws->timer, deadline) < 0)
+        lose(ws);
+}
+
 /* Sends a close; with 1005 one without a code. */
 static void send_close(struct gn_ws *ws)
 {
     const struct gn_ending *e = &ws->ending;
     char payload[GN_CONTROL_MOST] = {(char)(e->code >> 8), (char)e->code};
     memcpy(payload + 2, e->reason, e->length);
-    if (gn_timer_add(&ws->hub->sched->timers, &ws->timer,
-                     gn_after(CLOSE_SECONDS * GN_SECOND)) < 0)
-        lose(ws);
-    else
+    expire(ws);
+    if (!ws->ended)
         put(ws, GN_WS_CLOSE, payload, e->code == 1005 ? 0 : e->length + 2);
 }
 
 static void begin_end(struct gn_ws *ws, int code, const char *reason, size_t n)
 {
     set_ending(ws, code, reason, n);
+    ws->closed = true;
     gn_list_del(&ws->unsent);
     send_close(ws);
     wake_all(&ws->readers);
@@ -379,8 +387,9 @@ static void on_message(struct gn_reader *r, struct gn_letter *l)
     wake_one(&ws->readers);
 }
 
-/* RFC 6455, section 5.5.1: the code of the peer's close is sent back. Returns 0 or the
- * code of what is wrong with it. */
+/* RFC 6455, section 5.5.1: the code of the peer's close is sent back; at once if somebody
+ * waits for a message, else when the next one is asked for, or the time is over. Returns
+ * 0 or the code of what is wrong with it. */
 static int take_close(struct gn_ws *ws, const char *data, size_t n)
 {
     int code = n < 2 ? 1005 : (unsigned char)data[0] << 8 | (unsigned char)data[1];
@@ -389,10 +398,13 @@ static int take_close(struct gn_ws *ws, const char *data, size_t n)
     if (n > 2 && !gn_utf8_check(data + 2, n - 2))
         return 1007;
     ws->deaf = true;
+    set_ending(ws, code, data + 2, n > 2 ? n - 2 : 0);
     if (gn_ws_is_closed(ws))
         settle(ws);
+    else if (!gn_list_empty(&ws->readers))
+        begin_end(ws, code, "", 0);
     else
-        begin_end(ws, code, data + 2, n > 2 ? n - 2 : 0);
+        expire(ws);
     return 0;
 }
 
@@ -470,6 +482,8 @@ int gn_ws_take(struct gn_ws *ws, int64_t deadline, struct gn_letter **letter)
     int r = 0;
     ws->refs++;
     while (r == 0 && !ws->first) {
+        if (ws->deaf && !gn_ws_is_closed(ws))
+            begin_end(ws, ws->ending.code, "", 0);
         if (gn_ws_is_closed(ws))
             r = -EPIPE;
         else
@@ -517,6 +531,10 @@ static void on_timer(struct gn_timer *t)
     struct gn_ws *ws = gn_container_of(t, struct gn_ws, timer);
     if (gn_ws_is_closed(ws)) {
         lose(ws);
+        return;
+    }
+    if (ws->deaf) {
+        begin_end(ws, ws->ending.code, "", 0);
         return;
     }
     if (ws->wire->worker)

@@ -3,8 +3,9 @@
  * Bytes are read when they come, not when somebody asks for a message: pings are
  * answered and a close is noticed while the handler is busy. Whole messages wait in an
  * inbox, and nothing more is read while that is full. What is sent goes out at once as
- * far as the peer takes it; the rest waits in a queue of frames. Nothing but what says
- * so waits. */
+ * far as the peer takes it; the rest waits in a queue of frames. A close is answered
+ * once the messages before it have been taken, so that they can be answered too. Nothing
+ * but what says so waits. */
 #ifndef GN_WEBSOCKET_H
 #define GN_WEBSOCKET_H
 
@@ -31,7 +32,7 @@ struct gn_hub {
 
 /* What is told of an end: a code (RFC 6455, section 7.4) and what the closer wrote. */
 struct gn_ending {
-    int code; /* 0 while it goes on; 1005: closed without one; 1006: without a close */
+    int code; /* 0 before it; 1005: closed without one; 1006: without a close */
     size_t length;
     char reason[GN_CONTROL_MOST - 2];
 };
@@ -55,8 +56,9 @@ struct gn_ws {
     struct gn_timer again;           /* armed when more is to be read soon */
     int64_t heard;                   /* when the last byte came */
     struct gn_ending ending;
-    bool deaf;  /* nothing more is taken from the peer: it has closed, or erred */
-    bool ended; /* nothing more is sent either */
+    bool deaf;   /* nothing more is taken from the peer: it has closed, or erred */
+    bool closed; /* nothing more is sent but what is queued, a close last of all */
+    bool ended;  /* nor that */
 };
 
 void gn_hub_init(struct gn_hub *, struct gn_sched *, const struct gn_hub_options *);
@@ -86,10 +88,10 @@ int gn_ws_control(struct gn_ws *, enum gn_opcode, const char *, size_t);
  * closed or closing. The reason is cut to what fits. */
 void gn_ws_close(struct gn_ws *, int code, const char *reason, size_t n);
 
-/* Whether it has begun to close. */
+/* Whether nothing more can be sent. */
 static inline bool gn_ws_is_closed(const struct gn_ws *ws)
 {
-    return ws->ending.code != 0;
+    return ws->closed;
 }
 
 /* Closes with `code` if that has not been done, lets the peer answer, and gives the

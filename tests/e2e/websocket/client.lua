@@ -26,14 +26,19 @@ local function check_upgrade(response)
   assert(not response.headers["content-length"], "a 101 has no length")
 end
 
+--- Reads the answer to a handshake that has been sent.
+function ws_client.take_over(connection)
+  local response = connection:read_head()
+  check_upgrade(response)
+  return setmetatable({connection = connection, response = response}, WebSocket)
+end
+
 --- Shakes hands on a connection of tests/e2e/client.lua.
 -- @tparam[opt] {string,...} headers more lines
 function ws_client.upgrade(connection, target, headers)
   local bytes = client.request_bytes("GET", target, ws_client.handshake(headers))
   assert(connection:send(bytes))
-  local response = connection:read_head()
-  check_upgrade(response)
-  return setmetatable({connection = connection, response = response}, WebSocket)
+  return ws_client.take_over(connection)
 end
 
 --- A WebSocket to a server of tests/e2e/support.lua.
