@@ -387,9 +387,9 @@ static void on_message(struct gn_reader *r, struct gn_letter *l)
     wake_one(&ws->readers);
 }
 
-/* RFC 6455, section 5.5.1: the code of the peer's close is sent back; at once if somebody
- * waits for a message, else when the next one is asked for, or the time is over. Returns
- * 0 or the code of what is wrong with it. */
+/* RFC 6455, section 5.5.1: the code of the peer's close is sent back; at once if
+ * somebody waits for a message, else when the next one is asked for, or the time is
+ * over. Returns 0 or the code of what is wrong with it. */
 static int take_close(struct gn_ws *ws, const char *data, size_t n)
 {
     int code = n < 2 ? 1005 : (unsigned char)data[0] << 8 | (unsigned char)data[1];
@@ -425,6 +425,7 @@ static bool on_control(struct gn_reader *r, enum gn_opcode opcode, const char *d
 static void feed(struct gn_ws *ws, const char *bytes, size_t n)
 {
     ws->heard = ws->hub->sched->now;
+    ws->asked = false;
     if (!ws->decoder && !(ws->decoder = take_decoder(ws->hub))) {
         fail(ws, 1011);
         return;
@@ -506,8 +507,8 @@ int gn_ws_take(struct gn_ws *ws, int64_t deadline, struct gn_letter **letter)
 
 /* ---- time ---- */
 
-/* Asks a silent peer whether it is there, and gives up one that has not answered.
- * Returns when to look again. */
+/* Asks a silent peer whether it is there, and gives up one that has not answered. What
+ * waits to be sent stands for a ping. Returns when to look again. */
 static int64_t keep_alive(struct gn_ws *ws)
 {
     int64_t now = gn_now(), interval = ws->hub->options.ping;
@@ -517,13 +518,14 @@ static int64_t keep_alive(struct gn_ws *ws)
         ws->heard = now; /* it is we who do not listen */
     if (now - ws->heard < interval)
         return ws->heard + interval;
-    if (now - ws->heard >= 2 * interval) {
+    if (ws->asked) {
         lose(ws);
         return GN_NEVER;
     }
+    ws->asked = true;
     if (ws->out.count == 0)
         put(ws, GN_WS_PING, NULL, 0);
-    return ws->heard + 2 * interval;
+    return now + interval;
 }
 
 static void on_timer(struct gn_timer *t)
@@ -577,11 +579,17 @@ struct gn_ws *gn_ws_new(struct gn_hub *h, struct gn_wire *w, size_t max_message)
     return ws;
 }
 
+static int64_t first_look(const struct gn_hub *h)
+{
+    int64_t trim = TRIM_SECONDS * GN_SECOND;
+    return h->options.ping > 0 && h->options.ping < trim ? h->options.ping : trim;
+}
+
 void gn_ws_begin(struct gn_ws *ws)
 {
     struct gn_sched *s = ws->hub->sched;
     ws->heard = s->now;
-    gn_timer_add(&s->timers, &ws->timer, gn_after(TRIM_SECONDS * GN_SECOND));
+    gn_timer_add(&s->timers, &ws->timer, gn_after(first_look(ws->hub)));
     ws->wire->on_gone = NULL;
     ws->wire->tenant = &ws->tenant;
     read_early(ws);

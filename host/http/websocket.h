@@ -4,8 +4,8 @@
  * answered and a close is noticed while the handler is busy. Whole messages wait in an
  * inbox, and nothing more is read while that is full. What is sent goes out at once as
  * far as the peer takes it; the rest waits in a queue of frames. A close is answered
- * once the messages before it have been taken, so that they can be answered too. Nothing
- * but what says so waits. */
+ * once the messages before it have been taken, so that they can be answered too.
+ * Nothing but what says so waits. */
 #ifndef GN_WEBSOCKET_H
 #define GN_WEBSOCKET_H
 
@@ -56,7 +56,9 @@ struct gn_ws {
     struct gn_timer again;           /* armed when more is to be read soon */
     int64_t heard;                   /* when the last byte came */
     struct gn_ending ending;
-    bool deaf;   /* nothing more is taken from the peer: it has closed, or erred */
+    bool
+        asked; /* whether it is there: it has been pinged, and nothing has come since */
+    bool deaf; /* nothing more is taken from the peer: it has closed, or erred */
     bool closed; /* nothing more is sent but what is queued, a close last of all */
     bool ended;  /* nor that */
 };
