@@ -10,7 +10,8 @@ enum {
     READ_ROOM = 16 * 1024, /* bytes that are read at a time */
     READS_MOST = 16,       /* in a row, before others have their turn */
     INBOX_LETTERS = 128,
-    BATCH = 64, /* frames in one system call */
+    SMALL = 1024, /* messages up to this size leave in one copy */
+    BATCH = 64,   /* frames in one system call */
     SPARE_DECODERS = 64,
     TRIM_SECONDS = 2, /* until the stack of a handler that waits is given back */
     CLOSE_SECONDS = 5 /* for the peer to answer a close */
@@ -174,10 +175,14 @@ static int queue(struct gn_ws *ws, struct gn_frame *f)
 static int send_directly(struct gn_ws *ws, enum gn_opcode opcode, const char *data,
                          size_t n)
 {
-    char header[GN_FRAME_HEADER];
-    size_t head = gn_frame_header(header, opcode, n);
-    struct iovec iov[] = {{header, head}, {(char *)data, n}};
-    ssize_t sent = gn_wire_try_send(ws->wire, iov, n > 0 ? 2 : 1);
+    char small[GN_FRAME_HEADER + SMALL];
+    size_t head = gn_frame_header(small, opcode, n), parts = n > SMALL ? 2 : 1;
+    struct iovec iov[] = {{small, head}, {(char *)data, n}};
+    if (parts == 1 && n > 0) {
+        memcpy(small + head, data, n);
+        iov[0].iov_len += n;
+    }
+    ssize_t sent = gn_wire_try_send(ws->wire, iov, parts);
     if (sent == (ssize_t)(head + n))
         return 0;
     if (sent < 0 && sent != -EAGAIN) {
