@@ -30,12 +30,20 @@ static enum gn_opcode check_kind(lua_State *L, int arg)
     return luaL_checkoption(L, arg, "text", kinds) == 0 ? GN_WS_TEXT : GN_WS_BINARY;
 }
 
+/* Raises what is wrong with an argument of the function that scripts know as `what`. */
+static void require(lua_State *L, bool right, const char *what, const char *problem)
+{
+    if (!right)
+        luaL_error(L, "%s: %s", what, problem);
+}
+
 /* A message, whose text must be UTF-8: the receiver would end the connection. */
-static const char *check_message(lua_State *L, int arg, enum gn_opcode kind, size_t *n)
+static const char *check_message(lua_State *L, int arg, enum gn_opcode kind,
+                                 const char *what, size_t *n)
 {
     const char *data = luaL_checklstring(L, arg, n);
-    if (kind == GN_WS_TEXT && !gn_utf8_check(data, *n))
-        luaL_argerror(L, arg, "the text is not UTF-8: send it as \"binary\"");
+    require(L, kind == GN_WS_BINARY || gn_utf8_check(data, *n), what,
+            "the text is not UTF-8: send it as \"binary\"");
     return data;
 }
 
@@ -188,7 +196,7 @@ static int s_send(lua_State *L)
 {
     size_t n;
     enum gn_opcode kind = check_kind(L, 3);
-    const char *data = check_message(L, 2, kind, &n);
+    const char *data = check_message(L, 2, kind, "ws:send", &n);
     struct gn_ws *ws = find(L);
     return done(L, ws ? gn_ws_send(ws, kind, data, n) : -EPIPE);
 }
@@ -198,7 +206,7 @@ static int s_ping(lua_State *L)
 {
     size_t n;
     const char *data = luaL_optlstring(L, 2, "", &n);
-    luaL_argcheck(L, n <= GN_CONTROL_MOST, 2, "at most 125 bytes were expected");
+    require(L, n <= GN_CONTROL_MOST, "ws:ping", "at most 125 bytes were expected");
     struct gn_ws *ws = find(L);
     return done(L, ws ? gn_ws_control(ws, GN_WS_PING, data, n) : -EPIPE);
 }
@@ -210,14 +218,21 @@ static int s_close(lua_State *L)
     lua_Integer code = luaL_optinteger(L, 2, 1000);
     const char *reason = luaL_optlstring(L, 3, "", &n);
     bool valid = code <= INT16_MAX && gn_close_code_is_valid((int)code);
-    luaL_argcheck(L, valid, 2, "not a code to close with");
-    luaL_argcheck(L, n <= GN_CONTROL_MOST - 2, 3, "at most 123 bytes were expected");
-    luaL_argcheck(L, gn_utf8_check(reason, n), 3, "the text is not UTF-8");
+    require(L, valid, "ws:close", "not a code to close with");
+    require(L, n <= GN_CONTROL_MOST - 2, "ws:close", "a reason has at most 123 bytes");
+    require(L, gn_utf8_check(reason, n), "ws:close", "the reason is not UTF-8");
     struct gn_ws *ws = find(L);
     bool open = ws && !gn_ws_is_closed(ws);
     if (open)
         gn_ws_close(ws, (int)code, reason, n);
     return done(L, open ? 0 : -EPIPE);
+}
+
+/* sockets.is_socket(x) -> whether the exchange has become one */
+static int s_is_socket(lua_State *L)
+{
+    lua_pushboolean(L, find(L) != NULL);
+    return 1;
 }
 
 /* sockets.is_open(x) -> boolean */
@@ -262,7 +277,7 @@ static int s_publish(lua_State *L)
     size_t n, length;
     enum gn_opcode kind = check_kind(L, 3);
     const char *topic = luaL_checklstring(L, 1, &n);
-    const char *message = check_message(L, 2, kind, &length);
+    const char *message = check_message(L, 2, kind, "genet.publish", &length);
     struct gn_frame *f = gn_frame_new(kind, message, length);
     if (!f)
         return luaL_error(L, "not enough memory");
@@ -423,10 +438,10 @@ static const luaL_Reg mailbox_events[] = {
 /* ---- the module ---- */
 
 static const luaL_Reg functions[] = {
-    {"accept", s_accept},       {"receive", s_receive}, {"send", s_send},
-    {"ping", s_ping},           {"close", s_close},     {"is_open", s_is_open},
-    {"join", s_join},           {"leave", s_leave},     {"publish", s_publish},
-    {"subscribe", s_subscribe}, {NULL, NULL},
+    {"accept", s_accept},       {"receive", s_receive},     {"send", s_send},
+    {"ping", s_ping},           {"close", s_close},         {"is_open", s_is_open},
+    {"is_socket", s_is_socket}, {"join", s_join},           {"leave", s_leave},
+    {"publish", s_publish},     {"subscribe", s_subscribe}, {NULL, NULL},
 };
 
 static int open_module(lua_State *L)

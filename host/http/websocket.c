@@ -13,8 +13,9 @@ enum {
     SMALL = 1024, /* messages up to this size leave in one copy */
     BATCH = 64,   /* frames in one system call */
     SPARE_DECODERS = 64,
-    TRIM_SECONDS = 2, /* until the stack of a handler that waits is given back */
-    CLOSE_SECONDS = 5 /* for the peer to answer a close */
+    TRIM_SECONDS = 2,   /* until the stack of a handler that waits is given back */
+    CLOSE_SECONDS = 5,  /* for the peer to answer a close */
+    PROGRESS = 5 * 1024 /* bytes that buy as much time again */
 };
 
 /* ---- those who wait ---- */
@@ -307,9 +308,11 @@ static bool deliver(struct gn_subscriber *s, struct gn_frame *f)
 
 /* ---- closing ---- */
 
-/* From now on the end may take so long, and no longer. */
+/* From now on the end may take so long, and no longer; unless a peer that reads slowly
+ * still reads what was sent before the close. */
 static void expire(struct gn_ws *ws)
 {
+    ws->at_close = ws->out.bytes;
     int64_t deadline = gn_after(CLOSE_SECONDS * GN_SECOND);
     if (gn_timer_add(&ws->hub->sched->timers, &ws->timer, deadline) < 0)
         lose(ws);
@@ -537,7 +540,8 @@ static void on_timer(struct gn_timer *t)
 {
     struct gn_ws *ws = gn_container_of(t, struct gn_ws, timer);
     if (gn_ws_is_closed(ws)) {
-        lose(ws);
+        bool moves = ws->out.bytes + PROGRESS <= ws->at_close;
+        moves ? expire(ws) : lose(ws);
         return;
     }
     if (ws->deaf) {

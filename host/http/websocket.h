@@ -56,11 +56,11 @@ struct gn_ws {
     struct gn_timer again;           /* armed when more is to be read soon */
     int64_t heard;                   /* when the last byte came */
     struct gn_ending ending;
-    bool
-        asked; /* whether it is there: it has been pinged, and nothing has come since */
-    bool deaf; /* nothing more is taken from the peer: it has closed, or erred */
-    bool closed; /* nothing more is sent but what is queued, a close last of all */
-    bool ended;  /* nor that */
+    size_t at_close; /* bytes that waited when the timer was armed for the end */
+    bool asked;      /* it has been pinged, and nothing has come since */
+    bool deaf;       /* nothing more is taken from the peer: it has closed, or erred */
+    bool closed;     /* nothing more is sent but what is queued, a close last of all */
+    bool ended;      /* nor that */
 };
 
 void gn_hub_init(struct gn_hub *, struct gn_sched *, const struct gn_hub_options *);

@@ -28,6 +28,9 @@ local live = setmetatable({}, {__mode = "v"})
 
 -- Arguments -----------------------------------------------------------------------------------
 
+-- What only the host can tell of an argument it says itself, in our words: it is always called
+-- last, so that the place it names is that of our caller.
+
 local function check_socket(ws, what)
   if getmetatable(ws) ~= WebSocket then
     error(("%s: a WebSocket was expected: call it with a colon"):format(what), 3)
@@ -46,16 +49,6 @@ local function check_kind(kind, what)
   if kind == nil or kind == "text" or kind == "binary" then return kind end
   error(("%s: the kind was expected to be \"text\" or \"binary\", not %s")
     :format(what, tostring(kind)), 3)
-end
-
--- Gives on what a function of the host returns; what it says of an argument names ours.
-local function call(what, fn, ...)
-  local results = table.pack(pcall(fn, ...))
-  if results[1] then return table.unpack(results, 2, results.n) end
-  local problem = results[2]
-  local text = type(problem) == "string" and problem:match("^bad argument #%d+ to .- %((.*)%)$")
-  if not text then error(problem, 0) end
-  error(what .. ": " .. text, 3)
 end
 
 -- Sockets -------------------------------------------------------------------------------------
@@ -106,7 +99,7 @@ end
 function WebSocket:send(data, kind)
   local id = check_socket(self, "ws:send")
   check_string(data, "ws:send: the message")
-  return call("ws:send", sockets.send, id, data, check_kind(kind, "ws:send"))
+  return sockets.send(id, data, check_kind(kind, "ws:send"))
 end
 
 --- Sends a ping. The answer only keeps the socket alive; the host pings silent clients by itself
@@ -120,7 +113,7 @@ end
 function WebSocket:ping(data)
   local id = check_socket(self, "ws:ping")
   check_string(data or "", "ws:ping: the data")
-  return call("ws:ping", sockets.ping, id, data)
+  return sockets.ping(id, data)
 end
 
 --- Closes the socket, after what has been sent. Does not wait for the client: its handler finds out
@@ -138,7 +131,7 @@ function WebSocket:close(code, reason)
     error("ws:close: a code was expected, not a " .. type(code), 2)
   end
   check_string(reason or "", "ws:close: the reason")
-  return call("ws:close", sockets.close, id, code, reason)
+  return sockets.close(id, code, reason)
 end
 
 --- Whether it is open.
@@ -198,7 +191,7 @@ end
 -- @treturn boolean
 -- @usage websocket.is(x)
 function websocket.is(x)
-  return live[x] ~= nil
+  return sockets.is_socket(x)
 end
 
 -- Topics --------------------------------------------------------------------------------------
@@ -215,7 +208,7 @@ end
 function websocket.publish(topic, message, kind)
   check_string(topic, "genet.publish: the topic")
   check_string(message, "genet.publish: the message")
-  return call("genet.publish", sockets.publish, topic, message, check_kind(kind, "genet.publish"))
+  return sockets.publish(topic, message, check_kind(kind, "genet.publish"))
 end
 
 --- Lets a task have what is published to a topic. It queues up to `limit` messages; with one more

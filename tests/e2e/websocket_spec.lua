@@ -278,7 +278,7 @@ describe("a WebSocket", function()
       "ws:ping: at most 125 bytes were expected",
       "ws:close: not a code to close with",
       "ws:close: a code was expected, not a string",
-      "ws:close: at most 123 bytes were expected",
+      "ws:close: a reason has at most 123 bytes",
       "ws:join: the topic was expected to be a string, not a nil",
       "ws:leave: the topic was expected to be a string, not a table",
       "genet.ws: a number was expected, not a string",

@@ -52,18 +52,6 @@ describe("genet.websocket", function()
     end)
   end)
 
-  it("tells what is wrong with an argument by our name for it", function()
-    function sockets.publish() error("bad argument #2 to '?' (the text is bad)", 0) end
-    local ok, text = pcall(websocket.publish, "topic", "x")
-    assert.is_false(ok)
-    assert.truthy(text:find("genet.publish: the text is bad", 1, true), text)
-  end)
-
-  it("lets other errors through as they are", function()
-    function sockets.publish() error("cancelled", 0) end
-    assert.same({false, "cancelled"}, {pcall(websocket.publish, "topic", "x")})
-  end)
-
   it("finds open sockets only", function()
     function sockets.is_open() return false end
     assert.is_nil(websocket.find(7))

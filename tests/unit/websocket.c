@@ -95,6 +95,15 @@ static void fill(void)
         assert_int_equal(gn_ws_send(ws, GN_WS_BINARY, bulk, sizeof bulk), 0);
 }
 
+/* Queues some more, without waiting for room. */
+static void fill_up(void)
+{
+    struct gn_frame *f = gn_frame_new(GN_WS_BINARY, (char[16 * 1024]){0}, 16 * 1024);
+    while (ws->out.bytes + f->length <= QUEUE)
+        assert_true(ws->subscriber.deliver(&ws->subscriber, f));
+    gn_frame_unref(f);
+}
+
 /* ---- tests ---- */
 
 static void messages_come_and_go(void **state)
@@ -612,6 +621,27 @@ static void a_peer_that_never_answers_a_close_is_dropped(void **state)
     gn_hub_term(&hub);
 }
 
+static void a_slow_reader_has_time_for_what_was_sent_before_the_close(void **state)
+{
+    (void)state;
+    static char bulk[16 * 1024];
+    open_socket();
+    fill();
+    fill_up();
+    gn_ws_close(ws, 1000, "", 0);
+    while (ws->out.bytes + 6000 > ws->at_close) {
+        assert_true(recv(c.peer, bulk, sizeof bulk, MSG_DONTWAIT) > 0);
+        let_it_come();
+    }
+    gn_timer_add(&hub.sched->timers, &ws->timer, gn_now());
+    let_it_come();
+    assert_false(ws->ended);
+    gn_timer_add(&hub.sched->timers, &ws->timer, gn_now());
+    let_it_come();
+    assert_true(ws->ended);
+    close_socket();
+}
+
 static void a_cancelled_worker_does_not_wait(void **state)
 {
     (void)state;
@@ -653,6 +683,7 @@ int main(void)
         on_a_fiber(a_silent_peer_is_pinged_and_then_dropped),
         on_a_fiber(a_peer_that_answers_pings_stays),
         on_a_fiber(a_peer_that_never_answers_a_close_is_dropped),
+        on_a_fiber(a_slow_reader_has_time_for_what_was_sent_before_the_close),
         on_a_fiber(a_cancelled_worker_does_not_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
