@@ -1,5 +1,7 @@
 #include "decoder.h"
 
+#include "deflate.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,7 +62,8 @@ static bool is_control(const struct wslay_frame_iocb *f)
  * frames. */
 static bool fits(const struct gn_decoder *d, const struct wslay_frame_iocb *f)
 {
-    if (f->rsv || !f->mask)
+    bool compressed = f->rsv == WSLAY_RSV1_BIT && is_data(f) && d->reader->deflate;
+    if ((f->rsv && !compressed) || !f->mask)
         return false;
     if (is_control(f))
         return true;
@@ -75,6 +78,7 @@ static int begin_message(struct gn_decoder *d, const struct wslay_frame_iocb *f)
     if (!d->letter)
         return NO_MEMORY;
     d->letter->kind = f->opcode;
+    d->letter->deflated = f->rsv;
     d->utf8 = (struct gn_utf8){0};
     return 0;
 }
@@ -103,6 +107,11 @@ static int begin_frame(struct gn_decoder *d, const struct wslay_frame_iocb *f)
     return is_data(f) ? begin_message(d, f) : 0;
 }
 
+static bool is_plain_text(const struct gn_letter *l)
+{
+    return l->kind == GN_WS_TEXT && !l->deflated;
+}
+
 static int take_payload(struct gn_decoder *d, const struct wslay_frame_iocb *f)
 {
     const char *data = (const char *)f->data;
@@ -115,16 +124,31 @@ static int take_payload(struct gn_decoder *d, const struct wslay_frame_iocb *f)
         d->control_length += f->data_length;
         return 0;
     }
-    if (d->letter->kind == GN_WS_TEXT && !gn_utf8_feed(&d->utf8, data, f->data_length))
+    if (is_plain_text(d->letter) && !gn_utf8_feed(&d->utf8, data, f->data_length))
         return NOT_UTF8;
     return append(d, data, f->data_length);
 }
 
+static int inflate_message(struct gn_decoder *d)
+{
+    int code =
+        gn_inflate_letter(d->reader->deflate, &d->letter, d->reader->max_message);
+    const struct gn_letter *l = d->letter;
+    if (code == 0 && l->kind == GN_WS_TEXT && !gn_utf8_check(l->bytes, l->length))
+        code = NOT_UTF8;
+    return code;
+}
+
 static int end_message(struct gn_decoder *d)
 {
+    int code = 0;
+    if (d->letter->deflated)
+        code = inflate_message(d);
+    else if (d->letter->kind == GN_WS_TEXT && !gn_utf8_whole(&d->utf8))
+        code = NOT_UTF8;
+    if (code)
+        return code;
     struct gn_letter *l = d->letter;
-    if (l->kind == GN_WS_TEXT && !gn_utf8_whole(&d->utf8))
-        return NOT_UTF8;
     d->letter = NULL;
     d->reader->on_message(d->reader, l);
     return 0;

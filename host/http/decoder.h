@@ -15,17 +15,21 @@
 #include <stdint.h>
 #include <wslay/wslay.h>
 
+struct gn_deflate;
+
 /* A message that has come. */
 struct gn_letter {
     struct gn_letter *next;
     enum gn_opcode kind; /* GN_WS_TEXT or GN_WS_BINARY */
+    bool deflated;       /* what has come of it is compressed */
     size_t length, room;
     char bytes[];
 };
 
 /* Whoever reads. */
 struct gn_reader {
-    size_t max_message;                                         /* bytes of a message */
+    size_t max_message;         /* bytes of a message */
+    struct gn_deflate *deflate; /* for compressed messages; NULL: none may come */
     void (*on_message)(struct gn_reader *, struct gn_letter *); /* takes the letter */
     /* `n` is at most GN_CONTROL_MOST; returns whether to go on */
     bool (*on_control)(struct gn_reader *, enum gn_opcode, const char *, size_t n);

@@ -39,6 +39,8 @@ struct gn_frame *gn_frame_new(enum gn_opcode opcode, const char *payload, size_t
         return NULL;
     f->refs = 1;
     f->opcode = opcode;
+    f->deflated = NULL;
+    f->tried = false;
     f->header = (unsigned)head;
     f->length = head + n;
     memcpy(f->bytes, header, head);
@@ -49,8 +51,10 @@ struct gn_frame *gn_frame_new(enum gn_opcode opcode, const char *payload, size_t
 
 void gn_frame_unref(struct gn_frame *f)
 {
-    if (f && --f->refs == 0)
-        free(f);
+    if (!f || --f->refs > 0)
+        return;
+    gn_frame_unref(f->deflated);
+    free(f);
 }
 
 /* ---- outboxes ---- */

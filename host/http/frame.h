@@ -27,8 +27,10 @@ enum {
 struct gn_frame {
     unsigned refs;
     enum gn_opcode opcode;
-    unsigned header; /* bytes of it */
-    size_t length;   /* bytes of header and payload */
+    struct gn_frame *deflated; /* the same compressed, see deflate.h; or NULL */
+    bool tried;                /* to compress it */
+    unsigned header;           /* bytes of it */
+    size_t length;             /* bytes of header and payload */
     char bytes[];
 };
 

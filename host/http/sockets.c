@@ -112,9 +112,9 @@ static bool make_accept(const char *key, size_t n, char out[ACCEPT + 1])
 /* Answers 101 and begins. Returns 0 or a negative errno; after -ENOMEM nothing has been
  * sent. */
 static int begin(struct gn_hub *h, struct gn_request *r, const char *head, size_t n,
-                 size_t max_message)
+                 size_t max_message, bool deflate)
 {
-    struct gn_ws *ws = gn_ws_new(h, r->wire, max_message);
+    struct gn_ws *ws = gn_ws_new(h, r->wire, max_message, deflate);
     if (!ws || gn_request_keep_head(r) < 0) {
         free(ws);
         return -ENOMEM;
@@ -128,8 +128,8 @@ static int begin(struct gn_hub *h, struct gn_request *r, const char *head, size_
     return 0;
 }
 
-/* sockets.accept(x, key, head, max_message) -> true | nil, why. `head` has the header
- * lines that the handshake has agreed on. May wait. */
+/* sockets.accept(x, key, head, max_message, deflate) -> true | nil, why. `head` has the
+ * header lines that the handshake has agreed on. May wait. */
 static int s_accept(lua_State *L)
 {
     const struct gn_sockets *s = self(L);
@@ -147,7 +147,7 @@ static int s_accept(lua_State *L)
                     "Sec-WebSocket-Accept: %s\r\n%s",
                     accept, luaL_checkstring(L, 3));
     const char *head = lua_tolstring(L, -1, &n);
-    int e = begin(s->hub, r, head, n, (size_t)most);
+    int e = begin(s->hub, r, head, n, (size_t)most, lua_toboolean(L, 5));
     if (e == -ENOMEM)
         return failed(L, "out of memory");
     return done(L, e == -ETIMEDOUT ? -EPIPE : e);

@@ -199,9 +199,11 @@ static int send_directly(struct gn_ws *ws, enum gn_opcode opcode, const char *da
 
 static int put(struct gn_ws *ws, enum gn_opcode opcode, const char *data, size_t n)
 {
-    if (ws->out.count == 0)
+    struct gn_deflate *d = opcode < GN_WS_CLOSE ? ws->reader.deflate : NULL;
+    struct gn_frame *small = d ? gn_deflate_frame(d, opcode, data, n) : NULL;
+    if (ws->out.count == 0 && !small)
         return send_directly(ws, opcode, data, n);
-    int r = queue(ws, gn_frame_new(opcode, data, n));
+    int r = queue(ws, small ? small : gn_frame_new(opcode, data, n));
     flush(ws);
     return r;
 }
@@ -293,6 +295,8 @@ static bool deliver(struct gn_subscriber *s, struct gn_frame *f)
     struct gn_ws *ws = gn_container_of(s, struct gn_ws, subscriber);
     if (gn_ws_is_closed(ws))
         return false;
+    if (ws->reader.deflate)
+        f = gn_deflate_shared(ws->reader.deflate, f);
     if (!has_room(ws, f->length)) {
         refuse_slow(ws);
         return false;
@@ -568,13 +572,15 @@ static void read_early(struct gn_ws *ws)
     gn_input_drop(w->wires, in);
 }
 
-struct gn_ws *gn_ws_new(struct gn_hub *h, struct gn_wire *w, size_t max_message)
+struct gn_ws *gn_ws_new(struct gn_hub *h, struct gn_wire *w, size_t max_message,
+                        bool deflate)
 {
     struct gn_ws *ws = calloc(1, sizeof *ws);
     if (!ws)
         return NULL;
     ws->tenant = (struct gn_tenant){on_ready, on_drain};
-    ws->reader = (struct gn_reader){max_message, on_message, on_control};
+    ws->reader = (struct gn_reader){max_message, deflate ? &h->deflate : NULL,
+                                    on_message, on_control};
     gn_subscriber_init(&ws->subscriber, deliver);
     ws->hub = h;
     ws->wire = w;
@@ -654,5 +660,6 @@ void gn_hub_term(struct gn_hub *h)
         gn_decoder_free(d);
     }
     h->spare = NULL;
+    gn_deflate_term(&h->deflate);
     gn_topics_term(&h->topics);
 }

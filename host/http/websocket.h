@@ -9,7 +9,7 @@
 #ifndef GN_WEBSOCKET_H
 #define GN_WEBSOCKET_H
 
-#include "decoder.h"
+#include "deflate.h"
 #include "topics.h"
 #include "wire.h"
 
@@ -24,6 +24,7 @@ struct gn_hub {
     struct gn_sched *sched;
     struct gn_hub_options options;
     struct gn_topics topics;
+    struct gn_deflate deflate;
     struct gn_decoder *spare; /* to reuse */
     unsigned spare_count;
     struct gn_list unsent; /* sockets whose queue a publisher has filled */
@@ -68,8 +69,10 @@ void gn_hub_init(struct gn_hub *, struct gn_sched *, const struct gn_hub_options
 /* Every socket must have ended. May wait. */
 void gn_hub_term(struct gn_hub *);
 
-/* Makes a socket, which gn_ws_finish() frees. NULL when out of memory. */
-struct gn_ws *gn_ws_new(struct gn_hub *, struct gn_wire *, size_t max_message);
+/* Makes a socket, which gn_ws_finish() frees; `deflate`: it has agreed to compress
+ * messages. NULL when out of memory. */
+struct gn_ws *gn_ws_new(struct gn_hub *, struct gn_wire *, size_t max_message,
+                        bool deflate);
 
 /* Takes over the wire, once it has been answered with 101, until gn_ws_finish(). */
 void gn_ws_begin(struct gn_ws *);

@@ -220,7 +220,9 @@ end
 -- @tparam[opt] table options `subprotocols`, those the handler speaks, the best first;
 --   `max_message`, bytes that a message may have (1 MiB unless told); `origins`, a list of those
 --   whose pages may connect, such as `"https://example.org"`, `"*"` for all (only the pages of the
---   same host unless told; a client that tells no origin is no page and may always); `name`
+--   same host unless told; a client that tells no origin is no page and may always); `compress`, to
+--   compress messages for clients that can (permessage-deflate; each message alone, so that idle
+--   sockets keep no memory for it); `name`
 -- @tparam function handler called with the WebSocket (see `genet.websocket`) and the rule's
 --   arguments
 -- @usage app:websocket("/chat/<room>", function(ws, room)

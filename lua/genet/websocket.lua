@@ -303,14 +303,51 @@ local function choose(ours, offered)
   end
 end
 
+-- What an offer of permessage-deflate may ask for and still be taken (RFC 7692, section 7.1). We
+-- take over no context and inflate with the largest window, so that most of it is granted anyway.
+local DEFLATE = {
+  server_no_context_takeover = "^$",
+  client_no_context_takeover = "^$",
+  client_max_window_bits = "^%d*$",
+  server_max_window_bits = "^15$",
+}
+
+local function is_good_offer(offer)
+  local name, rest = offer:match("^%s*([^;%s]*)%s*(.*)$")
+  local seen = {}
+  if name ~= "permessage-deflate" then return false end
+  for parameter in rest:gmatch("[^;]+") do
+    local key, value = parameter:match("^%s*([%w_]*)%s*=?%s*\"?(%d*)\"?%s*$")
+    local pattern = key and DEFLATE[key]
+    if not pattern or seen[key] or not value:find(pattern) then return false end
+    seen[key] = true
+  end
+  return true
+end
+
+-- Whether one of the offers can be taken, in a list of extensions that may be nil.
+local function may_deflate(offers)
+  for offer in (offers or ""):gmatch("[^,]+") do
+    if is_good_offer(offer) then return true end
+  end
+  return false
+end
+
+local function answer_lines(subprotocol, deflate)
+  return (subprotocol and "Sec-WebSocket-Protocol: " .. subprotocol .. "\r\n" or "")
+    .. (deflate and "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; "
+      .. "client_no_context_takeover\r\n" or "")
+end
+
 local function shake_hands(req, options)
   local x = req._exchange
   local found = gather(x)
   check_wish(req, found)
   check_origin(x, found.origin, options.origins)
   local subprotocol = choose(options.subprotocols, found["sec-websocket-protocol"])
-  local head = subprotocol and "Sec-WebSocket-Protocol: " .. subprotocol .. "\r\n" or ""
-  local ok, why = sockets.accept(x, found["sec-websocket-key"], head, options.max_message)
+  local deflate = options.compress and may_deflate(found["sec-websocket-extensions"])
+  local ok, why = sockets.accept(x, found["sec-websocket-key"],
+    answer_lines(subprotocol, deflate), options.max_message, deflate)
   if not ok then refuse(503, why) end
   local ws = setmetatable({id = x, subprotocol = subprotocol, request = req}, WebSocket)
   live[x] = ws
@@ -322,6 +359,7 @@ local OPTIONS = {
   origins = "table",
   max_message = "number",
   name = "string",
+  compress = "boolean",
 }
 
 local function check_strings(list, what, pattern)
@@ -372,6 +410,7 @@ function websocket.handler(options, fn)
   end
   local agreed = {
     max_message = max_message,
+    compress = options.compress,
     subprotocols = check_strings(options.subprotocols or {}, "subprotocols",
       "^[%w!#$%%&'*+.^_`|~-]+$"),
     origins = origin_set(options.origins),

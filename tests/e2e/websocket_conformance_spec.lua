@@ -55,7 +55,7 @@ local function expect_all(case, ws)
 end
 
 local function play(case, send)
-  local ws = ws_client.open(server, case.target or "/echo")
+  local ws = ws_client.open(server, case.target or "/echo", case.headers)
   finally(function() ws:vanish() end)
   send(ws, case[2])
   local kind = expect_all(case, ws)

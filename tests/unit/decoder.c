@@ -116,7 +116,7 @@ static bool on_control(struct gn_reader *r, enum gn_opcode opcode, const char *d
 
 static void take_notes(void)
 {
-    it.reader = (struct gn_reader){MOST, on_message, on_control};
+    it.reader = (struct gn_reader){MOST, NULL, on_message, on_control};
     it.length = 0;
     it.heard[0] = '\0';
 }

@@ -22,7 +22,7 @@ static void open_with(int64_t ping)
                 &(struct gn_hub_options){.queue = QUEUE, .ping = ping});
     c.wire->state = GN_WIRE_BUSY;
     c.wire->worker = gn_fiber_self();
-    assert_non_null(ws = gn_ws_new(&hub, c.wire, MOST));
+    assert_non_null(ws = gn_ws_new(&hub, c.wire, MOST, false));
     gn_ws_begin(ws);
 }
 
@@ -136,7 +136,7 @@ static void what_came_with_the_handshake_counts(void **state)
     assert_string_equal(r.head->target, "/a");
     assert_string_equal(r.head->host, "h");
     assert_string_equal(gn_request_header(&r, "x-one"), "1");
-    ws = gn_ws_new(&hub, c.wire, MOST);
+    ws = gn_ws_new(&hub, c.wire, MOST, false);
     gn_ws_begin(ws);
     assert_null(c.wire->in);
     assert_string_equal(taken(), "ab");

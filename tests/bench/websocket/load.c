@@ -1,11 +1,11 @@
 /* Loads a WebSocket server from one thread.
  *
- *     load PORT PATH COUNT echo SECONDS    each connection sends a message of 100 bytes and waits
- *                                          for it to come back; prints how many came
- *     load PORT PATH COUNT room ROUNDS     once all are connected and have got "joined" prints
- *                                          "ready" and reads a line; then the first sends a message
- *                                          as often as told, each time after all have got the last
- *                                          one; prints milliseconds until the last had it
+ *     load PORT PATH COUNT echo SECONDS    each connection sends a message of 100 bytes
+ * and waits for it to come back; prints how many came load PORT PATH COUNT room ROUNDS
+ * once all are connected and have got "joined" prints "ready" and reads a line; then
+ * the first sends a message as often as told, each time after all have got the last
+ *                                          one; prints milliseconds until the last had
+ * it
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -111,8 +111,8 @@ static int take(struct peer *p)
     return texts;
 }
 
-/* Waits until so many texts have come to all together, or until `deadline`. With `answer` each
- * is followed by another message. */
+/* Waits until so many texts have come to all together, or until `deadline`. With
+ * `answer` each is followed by another message. */
 static long collect(long wanted, double deadline, bool answer)
 {
     struct epoll_event events[512];

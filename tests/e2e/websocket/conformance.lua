@@ -268,4 +268,46 @@ add{"each message counts alone", text(hundred):rep(3), is_text(hundred), is_text
   is_text(hundred), target = "/small"}
 add{"a megabyte and a byte", text(("x"):rep(1048577)), closed(1009), large = true}
 
+-- ---------------------------------------------------------------- compression
+
+local add_to_group = group "compression (RFC 7692)"
+
+add = function(case)
+  case.target, case.headers = "/compressed", {"Sec-WebSocket-Extensions: permessage-deflate"}
+  add_to_group(case)
+end
+
+local compressed = {rsv = 4}
+-- 65,537 zeros.
+local bomb = "\xec\xc1\x01\x01\x00\x00\x00\x82\x20\xff\xaf\xae\x21\x40\x01\x00\x00\x00\x00\x00"
+  .. "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+  .. "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+  .. "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc0\x0d"
+local hello = "\xf2\x48\xcd\xc9\xc9\x07\x00"
+
+add{"a compressed text", text(hello, compressed), is_text "Hello"}
+add{"compressed bytes", binary(hello, compressed), is_binary "Hello"}
+add{"a text that is not", text "Hello", is_text "Hello"}
+add{"both in turn", text(hello, compressed) .. text "a" .. text(hello, compressed), is_text "Hello",
+  is_text "a", is_text "Hello"}
+add{"nothing", text("\0", compressed), is_text ""}
+add{"in fragments", frame(1, hello:sub(1, 3), {rsv = 4, fin = false}) .. last(hello:sub(4)),
+  is_text "Hello"}
+add{"a ping between", frame(1, hello:sub(1, 3), {rsv = 4, fin = false}) .. ping "p"
+  .. last(hello:sub(4)), is_pong "p", is_text "Hello"}
+add{"a block without compression", text("\0\5\0\xfa\xffHello\0", compressed), is_text "Hello"}
+add{"a block marked as the last", text("\xf3\x48\xcd\xc9\xc9\x07\0\0", compressed),
+  is_text "Hello"}
+add{"two blocks", text("\xf2\x48\5\0\0\0\xff\xff\xca\xc9\xc9\7\0", compressed), is_text "Hello"}
+add{"a context taken over, which was not agreed on",
+  text(hello, compressed) .. text("\xf2\0\x11\0\0", compressed), is_text "Hello", closed(1007)}
+add{"garbage", text("\xff\xff\xff\xff", compressed), closed(1007)}
+add{"a text that is no UTF-8", text("\0\1\0\xfe\xff\xff\0", compressed), closed(1007)}
+add{"bytes that are no UTF-8", binary("\0\1\0\xfe\xff\xff\0", compressed), is_binary "\xff"}
+add{"a byte more than that", binary(bomb, compressed), closed(1009)}
+add{"a bit on a continuation", text_begins "a" .. last("b", {rsv = 4}), closed(1002)}
+add{"a bit on a ping", ping("a", {rsv = 4}), closed(1002)}
+add{"another bit", text(hello, {rsv = 6}), closed(1002)}
+add_to_group{"the bit where nobody has agreed on it", text(hello, compressed), closed(1002)}
+
 return groups

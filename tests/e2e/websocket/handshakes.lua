@@ -12,6 +12,12 @@ local function protocol(name)
   return {status = 101, headers = {["sec-websocket-protocol"] = name}}
 end
 
+local function extension(offer, agreed)
+  return {target = "/compressed", ["Sec-WebSocket-Extensions"] = offer},
+    {status = 101, headers = {["sec-websocket-extensions"] = agreed and "permessage-deflate; "
+      .. "server_no_context_takeover; client_no_context_takeover"}}
+end
+
 local function origin(value, target)
   return {Origin = value, target = target or "/origins"}
 end
@@ -61,6 +67,21 @@ return {
   {"a subprotocol in other letters", {target = "/subprotocols",
     ["Sec-WebSocket-Protocol"] = "Chat"}, protocol(false)},
   {"a subprotocol where none is spoken", {["Sec-WebSocket-Protocol"] = "chat"}, protocol(false)},
+  {"an offer to compress", extension("permessage-deflate", true)},
+  {"a browser's offer", extension("permessage-deflate; client_max_window_bits", true)},
+  {"an offer with all there is", extension("permessage-deflate; server_no_context_takeover; "
+    .. "client_no_context_takeover; server_max_window_bits=15; client_max_window_bits=10", true)},
+  {"a second offer that can be taken", extension("permessage-deflate; server_max_window_bits=9, "
+    .. "permessage-deflate", true)},
+  {"an offer with a small window", extension("permessage-deflate; server_max_window_bits=9",
+    false)},
+  {"an offer with an unknown parameter", extension("permessage-deflate; x=1", false)},
+  {"an offer that says a thing twice", extension("permessage-deflate; client_max_window_bits; "
+    .. "client_max_window_bits", false)},
+  {"another extension", extension("x-webkit-deflate-frame", false)},
+  {"an offer to a route that does not compress",
+    {["Sec-WebSocket-Extensions"] = "permessage-deflate"},
+    {status = 101, headers = {["sec-websocket-extensions"] = false}}},
   {"an origin that may", origin "https://good.example", good},
   {"an origin that may, in other letters", origin "http://other.example:81", good},
   {"an origin that may not", origin "https://evil.example", forbidden},

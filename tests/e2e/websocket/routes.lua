@@ -9,6 +9,12 @@ end
 
 app:websocket("/echo", {max_message = 1 << 20}, echo)
 app:websocket("/small", {max_message = 100}, echo)
+app:websocket("/compressed", {compress = true, max_message = 1 << 16}, echo)
+app:websocket("/compressed-room", {compress = true}, function(ws)
+  ws:join("compressed")
+  ws:send("joined")
+  for message in ws:messages() do genet.publish("compressed", message) end
+end)
 app:websocket("/subprotocols", {subprotocols = {"chat.v2", "chat"}}, function(ws)
   ws:send(tostring(ws.subprotocol))
 end)

@@ -42,6 +42,24 @@ async def be_closed():
     assert ws.close_code == 1009
 
 
+async def compress():
+    async with websockets.connect(URL + "/compressed") as ws:
+        assert [e.name for e in ws.extensions] == ["permessage-deflate"]
+        for message in ["", "short", "long " * 10000, bytes(range(256)) * 200, "\u20ac" * 10000]:
+            await ws.send(message)
+            assert await ws.recv() == message
+    async with websockets.connect(URL + "/compressed") as ws:
+        await ws.send("x" * 65537)
+        await ws.wait_closed()
+    assert ws.close_code == 1009
+    room = URL + "/compressed-room"
+    async with websockets.connect(room) as a, websockets.connect(room, compression=None) as b:
+        assert await a.recv() == await b.recv() == "joined"
+        for message in ["short", "long " * 10000]:
+            await a.send(message)
+            assert await a.recv() == await b.recv() == message
+
+
 async def many():
     async def one(i):
         async with websockets.connect(URL + "/echo") as ws:
@@ -56,6 +74,7 @@ async def main():
     await echo()
     await negotiate()
     await be_closed()
+    await compress()
     await many()
     print("all is well")
 
