@@ -109,6 +109,8 @@ static void read_server(lua_State *L, struct command *c)
     o->debug = bool_field(L, "debug");
     o->slice = number_field(L, "slice_ms") / 1000;
     o->cpu_limit = number_field(L, "cpu_limit");
+    o->ws_queue = size_field(L, "ws_queue");
+    o->ws_ping = number_field(L, "ws_ping");
     char *level = copy_field(L, "log_level");
     gn_log_set_level((enum gn_level)gn_level_of(level));
     free(level);

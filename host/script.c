@@ -2,6 +2,7 @@
 
 #include "http/exchange.h"
 #include "http/generations.h"
+#include "http/sockets.h"
 #include "log.h"
 #include "sched/offload.h"
 #include "vm/vm.h"
@@ -15,7 +16,9 @@ struct script {
     bool patch;
     struct gn_vm vm;
     struct gn_exchanges
-        exchanges; /* none: a plain script may define an app, but nobody asks it */
+        exchanges;     /* none: a plain script may define an app, but nobody asks it */
+    struct gn_hub hub; /* for topics */
+    struct gn_sockets sockets;
     int status;
 };
 
@@ -48,6 +51,7 @@ static int run(lua_State *L)
 {
     struct script *s = lua_touserdata(L, 1);
     gn_exchanges_register(L, &s->exchanges);
+    gn_sockets_register(L, &s->sockets);
     gn_generations_register(L, NULL);
     if (s->patch) {
         gn_vm_push_function(L, "genet.patch", "patch_all");
@@ -86,6 +90,8 @@ int gn_script_run(const char *file, char *const *args, const struct gn_limits *l
     struct script s = {.file = file, .args = args, .patch = patch, .status = 1};
     struct gn_sched *sched = gn_sched_new();
     gn_exchanges_init(&s.exchanges);
+    gn_hub_init(&s.hub, sched, &(struct gn_hub_options){0});
+    s.sockets = (struct gn_sockets){&s.exchanges, &s.hub};
     if (sched && (sched->pool = gn_pool_new(GN_POOL_THREADS)) &&
         gn_vm_open(&s.vm) == 0 && gn_fiber_new(sched, "main", body, &s)) {
         s.status = 0;
@@ -95,6 +101,7 @@ int gn_script_run(const char *file, char *const *args, const struct gn_limits *l
         gn_sched_run(sched);
     }
     gn_vm_close(&s.vm);
+    gn_hub_term(&s.hub);
     if (sched) {
         gn_pool_free(sched->pool);
         gn_sched_free(sched);

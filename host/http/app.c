@@ -53,6 +53,7 @@ static int load(lua_State *L)
     struct gn_app *a = l->app;
     gn_scope_expire(&gn_call_self()->scope, gn_after(l->options->load_timeout));
     gn_exchanges_register(L, &a->exchanges);
+    gn_sockets_register(L, &a->sockets);
     gn_generations_register(L, l->options->generations);
     call_module(L, "genet.log", "capture_print");
     if (l->options->patch)
@@ -98,6 +99,7 @@ struct gn_app *gn_app_load(const struct gn_app_options *o, char **error)
     int r = -ENOMEM;
     if (a) {
         gn_exchanges_init(&a->exchanges);
+        a->sockets = (struct gn_sockets){&a->exchanges, o->hub};
         r = gn_vm_open(&a->vm);
         a->vm.number = o->number;
         a->vm.describe = describe;
@@ -247,6 +249,14 @@ static void on_gone(struct gn_wire *w)
     gn_vm_interrupt(w->worker, -ECANCELED);
 }
 
+/* A WebSocket ends with its handler. */
+static void finish_socket(struct gn_request *r, bool failed)
+{
+    if (r->ws)
+        gn_ws_finish(r->ws, failed ? 1011 : 1000);
+    r->ws = NULL;
+}
+
 void gn_app_handle(struct gn_app *a, struct gn_request *r)
 {
     a->requests++;
@@ -257,6 +267,7 @@ void gn_app_handle(struct gn_app *a, struct gn_request *r)
                      .exchange = gn_exchange_begin(&a->exchanges, r)};
     int failed =
         c.exchange < 0 ? -ENOMEM : gn_vm_call(&a->vm, dispatch, &c, dispatch_failed);
+    finish_socket(r, failed);
     if (c.exchange > 0)
         gn_exchange_end(&a->exchanges, c.exchange);
     r->wire->on_gone = NULL;

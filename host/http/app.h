@@ -5,6 +5,7 @@
 
 #include "../vm/vm.h"
 #include "exchange.h"
+#include "sockets.h"
 
 struct gn_generations;
 
@@ -14,6 +15,7 @@ struct gn_app_options {
     const char *path;        /* a script, or a directory of them */
     unsigned number;         /* of this generation */
     int64_t load_timeout;    /* ns */
+    struct gn_hub *hub;      /* of the host's WebSockets; borrowed */
     bool patch;              /* io and os wait cooperatively */
     struct gn_limits limits; /* of each call into the app */
     struct gn_generations
@@ -23,6 +25,7 @@ struct gn_app_options {
 struct gn_app {
     struct gn_vm vm;
     struct gn_exchanges exchanges;
+    struct gn_sockets sockets;
     int app, dispatch, failed; /* in the registry: the object, and two of its methods */
     int64_t born;              /* when it had loaded */
     uint64_t requests;         /* that it was given */

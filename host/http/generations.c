@@ -154,6 +154,7 @@ static struct gn_app *load(struct gn_generations *gs)
     const struct gn_app_options o = {.path = gs->options.path,
                                      .number = gs->last + 1,
                                      .load_timeout = gs->options.load_timeout,
+                                     .hub = gs->options.hub,
                                      .patch = gs->options.patch,
                                      .limits = gs->options.limits,
                                      .generations = gs};

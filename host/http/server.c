@@ -27,6 +27,7 @@ struct genet {
     char *control_path;                      /* NULL: the usual place */
     struct gn_tls_site *tls;
     struct gn_wires wires;
+    struct gn_hub hub;
     struct gn_acceptor acceptor;
     char urls[GN_LISTENERS * 161];
     struct gn_front front;
@@ -55,6 +56,8 @@ void genet_options_init(struct genet_options *o)
         .patch = true,
         .slice = 0.05,
         .cpu_limit = 30,
+        .ws_queue = 1 << 20,
+        .ws_ping = 30,
     };
 }
 
@@ -278,6 +281,7 @@ static void open_generations(struct genet *g)
                             .path = g->path,
                             .drain = (int64_t)(o->drain * GN_SECOND),
                             .load_timeout = (int64_t)(o->load_timeout * GN_SECOND),
+                            .hub = &g->hub,
                             .patch = o->patch,
                             .limits = {.slice = o->slice, .cpu = o->cpu_limit},
                             .debug = o->debug,
@@ -361,6 +365,11 @@ static void serve(void *arg)
                       .keep_alive = (int64_t)(o->keep_alive * GN_SECOND),
                       .max_per_peer = (unsigned)o->max_per_ip,
                   });
+    gn_hub_init(&g->hub, g->sched,
+                &(struct gn_hub_options){
+                    .queue = o->ws_queue,
+                    .ping = (int64_t)(o->ws_ping * GN_SECOND),
+                });
     g->status = start(g);
     if (g->status == 0) {
         if (g->options.ready)
@@ -374,6 +383,7 @@ static void serve(void *arg)
         gn_generations_drain(&g->generations, gn_now());
     }
     gn_generations_close(&g->generations);
+    gn_hub_term(&g->hub);
     gn_wires_term(&g->wires);
 }
 

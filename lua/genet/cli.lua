@@ -87,6 +87,10 @@ local function add_runserver(parser)
     :argname("<seconds>"):default("15")
   option(command, "--drain", "How long requests may go on once the server is told to stop.",
     seconds):argname("<seconds>"):default("30")
+  option(command, "--ws-queue", "How much may wait for a WebSocket that reads slowly.", size)
+    :argname("<size>"):default("1M")
+  option(command, "--ws-ping", "How long a WebSocket may be silent until pinged; 0: for ever.",
+    seconds):argname("<seconds>"):default("30")
   command:option("--control", "Where to listen for 'genet reload' and 'genet status'. "
     .. "(default: PID.sock in $XDG_RUNTIME_DIR/genet or /tmp/genet-UID)"):argname("<path>")
   option(command, "--load-timeout", "How long the scripts may take to load.", seconds)

@@ -18,6 +18,7 @@ local response = require "genet.response"
 local sync = require "genet.sync"
 local task = require "genet.task"
 local timer = require "genet.timer"
+local websocket = require "genet.websocket"
 
 -- Modules that are loaded when a script first asks for them.
 local LATER = {
@@ -84,6 +85,11 @@ genet.patch_all = patch.patch_all
 -- Timers: see `genet.timer`.
 genet.after = timer.after
 genet.every = timer.every
+
+-- WebSockets and topics: see `genet.websocket`.
+genet.ws = websocket.find
+genet.publish = websocket.publish
+genet.subscribe = websocket.subscribe
 
 --- The number of times the scripts have been loaded, 1 for the first.
 -- @function genet.generation

@@ -46,6 +46,11 @@ package.preload["genet.generations"] = function()
   return {watch = nothing, watch_scripts = nothing, debug = nothing, keep = nothing, kept = nothing}
 end
 
+--- The C module of WebSockets: what specs need of it they put in.
+support.sockets = {}
+
+package.preload["genet.sockets"] = function() return support.sockets end
+
 -- The host knows exchanges by number; here each is a table that its functions are given.
 local Exchange = {}
 
