@@ -36,6 +36,8 @@ struct genet_options {
     bool redirect_https;   /* plain requests are sent to the TLS address */
     double head_timeout;   /* seconds for all of a head; 10 */
     double keep_alive;     /* seconds that a connection may idle; 15 */
+    size_t ws_queue;       /* bytes that may wait for a slow WebSocket; 1 MiB */
+    double ws_ping;        /* seconds of silence until one is pinged; 0: never; 30 */
     double drain;          /* seconds that requests may go on after genet_stop(); 30 */
     void (*ready)(struct genet *,
                   void *); /* called once connections are accepted; may be NULL */

@@ -98,6 +98,8 @@ static void read_server(lua_State *L, struct command *c)
     o->head_timeout = number_field(L, "head_timeout");
     o->keep_alive = number_field(L, "keep_alive");
     o->drain = number_field(L, "drain");
+    o->ws_queue = size_field(L, "ws_queue");
+    o->ws_ping = number_field(L, "ws_ping");
     char *level = copy_field(L, "log_level");
     gn_log_set_level((enum gn_level)gn_level_of(level));
     free(level);

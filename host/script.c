@@ -1,6 +1,6 @@
 #include "script.h"
 
-#include "http/exchange.h"
+#include "http/sockets.h"
 #include "sched/offload.h"
 #include "vm/vm.h"
 
@@ -13,6 +13,8 @@ struct script {
     struct gn_vm vm;
     struct gn_exchanges
         exchanges; /* none: a plain script may define an app, but nobody asks it */
+    struct gn_hub hub; /* for topics */
+    struct gn_sockets sockets;
     int status;
 };
 
@@ -45,6 +47,7 @@ static int run(lua_State *L)
 {
     struct script *s = lua_touserdata(L, 1);
     gn_exchanges_register(L, &s->exchanges);
+    gn_sockets_register(L, &s->sockets);
     gn_vm_push_function(L, "genet.loader", "search_beside");
     lua_pushstring(L, s->file);
     lua_call(L, 1, 0);
@@ -75,12 +78,15 @@ int gn_script_run(const char *file, char *const *args)
     struct script s = {.file = file, .args = args, .status = 1};
     struct gn_sched *sched = gn_sched_new();
     gn_exchanges_init(&s.exchanges);
+    gn_hub_init(&s.hub, sched, &(struct gn_hub_options){0});
+    s.sockets = (struct gn_sockets){&s.exchanges, &s.hub};
     if (sched && (sched->pool = gn_pool_new(GN_POOL_THREADS)) &&
         gn_vm_open(&s.vm) == 0 && gn_fiber_new(sched, "main", body, &s)) {
         s.status = 0;
         gn_sched_run(sched);
     }
     gn_vm_close(&s.vm);
+    gn_hub_term(&s.hub);
     if (sched) {
         gn_pool_free(sched->pool);
         gn_sched_free(sched);

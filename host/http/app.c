@@ -24,6 +24,7 @@ static int load(lua_State *L)
 {
     struct loading *l = lua_touserdata(L, 1);
     gn_exchanges_register(L, &l->app->exchanges);
+    gn_sockets_register(L, &l->app->sockets);
     gn_vm_push_function(L, "genet.log", "capture_print");
     lua_call(L, 0, 0);
     gn_vm_push_function(L, "genet.loader", "load");
@@ -44,10 +45,10 @@ static int load_failed(lua_State *L)
     return 0;
 }
 
-int gn_app_open(struct gn_app *a, const char *path)
+int gn_app_open(struct gn_app *a, const char *path, struct gn_hub *hub)
 {
     struct loading l = {a, path};
-    *a = (struct gn_app){0};
+    *a = (struct gn_app){.sockets = {&a->exchanges, hub}};
     gn_exchanges_init(&a->exchanges);
     int r = gn_vm_open(&a->vm);
     if (r == 0)
@@ -154,6 +155,14 @@ static void on_gone(struct gn_wire *w)
     gn_vm_interrupt(w->worker, -ECANCELED);
 }
 
+/* A WebSocket ends with its handler. */
+static void finish_socket(struct gn_request *r, bool failed)
+{
+    if (r->ws)
+        gn_ws_finish(r->ws, failed ? 1011 : 1000);
+    r->ws = NULL;
+}
+
 void gn_app_handle(struct gn_app *a, struct gn_request *r)
 {
     r->wire->on_gone = on_gone;
@@ -161,6 +170,7 @@ void gn_app_handle(struct gn_app *a, struct gn_request *r)
         .app = a, .request = r, .exchange = gn_exchange_begin(&a->exchanges, r)};
     int failed =
         c.exchange < 0 ? -ENOMEM : gn_vm_call(&a->vm, dispatch, &c, dispatch_failed);
+    finish_socket(r, failed);
     if (c.exchange > 0)
         gn_exchange_end(&a->exchanges, c.exchange);
     r->wire->on_gone = NULL;

@@ -4,19 +4,22 @@
 
 #include "../vm/vm.h"
 #include "exchange.h"
+#include "sockets.h"
 
 enum { GN_ABORT_SECONDS = 2 }; /* in which what has been cancelled must clean up */
 
 struct gn_app {
     struct gn_vm vm;
     struct gn_exchanges exchanges;
+    struct gn_sockets sockets;
     int app, dispatch, failed; /* in the registry: the object, and two of its methods */
     char error[512];           /* why the scripts could not be loaded */
 };
 
-/* Loads a script or a directory into a new state. On a fiber; may wait, as scripts may.
- * Returns 0, or -1 with the reason, which names file and line, in a->error. */
-int gn_app_open(struct gn_app *, const char *path);
+/* Loads a script or a directory into a new state, which borrows the hub. On a fiber;
+ * may wait, as scripts may. Returns 0, or -1 with the reason, which names file and
+ * line, in a->error. */
+int gn_app_open(struct gn_app *, const char *path, struct gn_hub *);
 
 /* Lets the tasks of the app go on until the deadline, then cancels them, its timers and
  * what it runs in the background. Returns how many of them do not end. May wait. */

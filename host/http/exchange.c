@@ -72,6 +72,12 @@ static struct gn_exchange_slot *find(const struct gn_exchanges *xs, lua_Integer 
     return current ? slot : NULL;
 }
 
+struct gn_request *gn_exchange_find(const struct gn_exchanges *xs, lua_Integer number)
+{
+    struct gn_exchange_slot *slot = find(xs, number);
+    return slot ? slot->request : NULL;
+}
+
 void gn_exchange_end(struct gn_exchanges *xs, lua_Integer number)
 {
     struct gn_exchange_slot *slot = find(xs, number);

@@ -32,6 +32,9 @@ lua_Integer gn_exchange_begin(struct gn_exchanges *, struct gn_request *);
 /* From now on using the number raises "the request has ended". */
 void gn_exchange_end(struct gn_exchanges *, lua_Integer);
 
+/* The request of a number; NULL when it has ended, or there never was one. */
+struct gn_request *gn_exchange_find(const struct gn_exchanges *, lua_Integer);
+
 /* Makes `genet.exchange` known to require() in a state, which borrows the exchanges.
  * May raise. */
 void gn_exchanges_register(lua_State *, struct gn_exchanges *);

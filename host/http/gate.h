@@ -30,13 +30,13 @@ struct gn_head {
     const char *host;   /* authority of the target, else of Host ("" when that is
                            empty); NULL only in HTTP/1.0 without one */
     int minor;          /* HTTP/1.minor: 0 or 1; 1.2 to 1.9 count as 1 */
-    int header_count;
-    struct gn_header headers[GN_HEADERS];
     long long content_length; /* bytes; -1 when not told */
     bool chunked;             /* the body is; content_length is then -1 */
     bool keep_alive;          /* what version and all Connection options together say */
     bool expects_continue;    /* HTTP/1.1 with Expect: 100-continue */
     bool upgrade;             /* HTTP/1.1 with Upgrade, named in Connection; no body */
+    int header_count;
+    struct gn_header headers[GN_HEADERS];
 };
 
 struct gn_gate_limits {

@@ -1,6 +1,8 @@
 #include "request.h"
 
 #include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -14,7 +16,9 @@ enum {
 void gn_request_begin(struct gn_request *r, struct gn_wire *w, long long max_body)
 {
     r->wire = w;
+    r->ws = NULL;
     r->head = &w->head->gate.head;
+    r->own_head = NULL;
     r->max_body = max_body;
     r->received = 0;
     r->body_start = 0;
@@ -41,11 +45,9 @@ static bool read_rest(struct gn_request *r)
     return r->body_done;
 }
 
-void gn_request_end(struct gn_request *r)
+/* Gives back the inputs, but for what has not been consumed. */
+static void drop_inputs(struct gn_wire *w)
 {
-    struct gn_wire *w = r->wire;
-    if (r->keep && !r->body_done && !read_rest(r))
-        r->keep = false;
     if (w->head != w->in)
         gn_input_drop(w->wires, w->head);
     w->head = NULL;
@@ -53,11 +55,52 @@ void gn_request_end(struct gn_request *r)
         gn_input_drop(w->wires, w->in);
         w->in = NULL;
     }
+}
+
+void gn_request_end(struct gn_request *r)
+{
+    struct gn_wire *w = r->wire;
+    if (r->keep && !r->body_done && !read_rest(r))
+        r->keep = false;
+    drop_inputs(w);
+    free(r->own_head);
+    r->own_head = NULL;
     w->state = GN_WIRE_IDLE;
     if (r->keep && !w->wires->draining)
         return;
     w->ended = true;
-    w->lingers = !r->body_done || w->in;
+    w->lingers = w->lingers || !r->body_done || w->in;
+}
+
+/* A pointer into the bytes at `from` becomes one into their copy at `to`. */
+static void move(const char **p, const char *from, size_t n, char *to)
+{
+    if (*p && (uintptr_t)*p - (uintptr_t)from < n)
+        *p = to + (*p - from);
+}
+
+int gn_request_keep_head(struct gn_request *r)
+{
+    struct gn_wire *w = r->wire;
+    const char *from = w->head->bytes;
+    size_t count = (size_t)r->head->header_count, n = (size_t)w->head->gate.verdict;
+    size_t fixed = offsetof(struct gn_head, headers) + count * sizeof *r->head->headers;
+    struct gn_head *h = malloc(fixed + n);
+    if (!h)
+        return -ENOMEM;
+    char *to = (char *)h + fixed;
+    memcpy(h, r->head, fixed);
+    memcpy(to, from, n);
+    const char **words[] = {&h->method, &h->target, &h->query, &h->host};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        move(words[i], from, n, to);
+    for (size_t i = 0; i < count; i++) {
+        move(&h->headers[i].name, from, n, to);
+        move(&h->headers[i].value, from, n, to);
+    }
+    r->head = r->own_head = h;
+    drop_inputs(w);
+    return 0;
 }
 
 /* An unread body of unknown length costs the connection, and so does a long one, or one

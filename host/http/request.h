@@ -10,9 +10,13 @@
 
 enum gn_progress { GN_UNANSWERED, GN_STREAMING, GN_ANSWERED };
 
+struct gn_ws;
+
 struct gn_request {
     struct gn_wire *wire;
+    struct gn_ws *ws;           /* once it is a WebSocket; else NULL */
     const struct gn_head *head; /* borrowed from the wire until the request ends */
+    struct gn_head *own_head;   /* the same after gn_request_keep_head(), or NULL */
 
     long long max_body;       /* bytes */
     long long received;       /* bytes of the body that were read */
@@ -36,6 +40,10 @@ void gn_request_begin(struct gn_request *, struct gn_wire *, long long max_body)
 /* Ends it, once it has been answered: reads a short rest of the body for the sake of
  * the next request, or ends the stream. May wait. */
 void gn_request_end(struct gn_request *);
+
+/* Copies the head, so that the wire needs no memory for it: for a request that lasts.
+ * Returns 0 or -ENOMEM, and then nothing has changed. */
+int gn_request_keep_head(struct gn_request *);
 
 /* Whether the connection may go on after an answer that is given now. */
 bool gn_request_may_keep(const struct gn_request *);
@@ -62,6 +70,10 @@ int gn_respond_start(struct gn_request *, int status, const char *head, size_t h
                      long long length);
 int gn_respond_write(struct gn_request *, const char *data, size_t n);
 int gn_respond_finish(struct gn_request *);
+
+/* Answers 101: the connection speaks another protocol from now on, and ends with the
+ * request. `head` holds the header lines that go with it. */
+int gn_respond_switch(struct gn_request *, const char *head, size_t head_len);
 
 /* A plain-text answer of ours with the status's reason, and `why` when it is not NULL.
  */

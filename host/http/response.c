@@ -121,9 +121,14 @@ static size_t put_number(char *out, unsigned long long n)
     return len;
 }
 
-/* Only what differs from the version's default needs saying (RFC 9112, section 9.3). */
+/* Only what differs from the version's default needs saying (RFC 9112, section 9.3),
+ * and with 426 what to upgrade to (RFC 9110, section 15.5.22). */
 static size_t put_connection(char *out, const struct gn_request *r)
 {
+    if (r->status == 426)
+        return put(out, r->keep
+                            ? "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+                            : "Upgrade: websocket\r\nConnection: Upgrade, close\r\n");
     if (!r->keep)
         return put(out, "Connection: close\r\n");
     return r->head->minor == 0 ? put(out, "Connection: keep-alive\r\n") : 0;
@@ -194,6 +199,21 @@ int gn_respond(struct gn_request *r, int status, const char *head, size_t head_l
     struct iovec parts[] = {
         {small, n}, {(char *)head, head_len}, {"\r\n", 2}, {(char *)body, body_len}};
     return send_answer(r, parts, 4);
+}
+
+int gn_respond_switch(struct gn_request *r, const char *head, size_t head_len)
+{
+    char ours[HEAD_BYTES];
+    char *p = ours;
+    r->status = 101;
+    r->progress = GN_ANSWERED;
+    r->keep = false;
+    r->body_less = true;
+    p += put(p, "HTTP/1.1 101 Switching Protocols\r\n");
+    p += put_date(p);
+    struct iovec parts[] = {
+        {ours, (size_t)(p - ours)}, {(char *)head, head_len}, {"\r\n", 2}};
+    return gn_wire_send(r->wire, parts, 3);
 }
 
 int gn_respond_error(struct gn_request *r, int status, const char *why)

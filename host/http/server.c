@@ -24,6 +24,7 @@ struct genet {
     char **certificates, **keys, *client_ca; /* NULL without TLS */
     struct gn_tls_site *tls;
     struct gn_wires wires;
+    struct gn_hub hub;
     struct gn_acceptor acceptor;
     char urls[GN_LISTENERS * 161];
     struct gn_front front;
@@ -46,6 +47,8 @@ void genet_options_init(struct genet_options *o)
         .drain = 30,
         .head_timeout = 10,
         .keep_alive = 15,
+        .ws_queue = 1 << 20,
+        .ws_ping = 30,
     };
 }
 
@@ -254,7 +257,7 @@ static int open_front(struct genet *g)
 static int start(struct genet *g)
 {
     raise_file_limit(g);
-    if (gn_app_open(&g->app, g->path) < 0)
+    if (gn_app_open(&g->app, g->path, &g->hub) < 0)
         return fail(g, g->app.error);
     if (open_front(g) == 0)
         return 0;
@@ -309,6 +312,11 @@ static void serve(void *arg)
                       .keep_alive = (int64_t)(o->keep_alive * GN_SECOND),
                       .max_per_peer = (unsigned)o->max_per_ip,
                   });
+    gn_hub_init(&g->hub, g->sched,
+                &(struct gn_hub_options){
+                    .queue = o->ws_queue,
+                    .ping = (int64_t)(o->ws_ping * GN_SECOND),
+                });
     g->status = start(g);
     if (g->status == 0) {
         if (g->options.ready)
@@ -319,6 +327,7 @@ static void serve(void *arg)
         gn_front_close(&g->front);
         gn_app_close(&g->app);
     }
+    gn_hub_term(&g->hub);
     gn_wires_term(&g->wires);
 }
 

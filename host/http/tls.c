@@ -247,13 +247,19 @@ struct gn_tls_session *gn_tls_session_new(struct gn_tls_site *site, struct gn_wi
     return s;
 }
 
+void gn_tls_say_end(struct gn_tls_session *s)
+{
+    ERR_clear_error();
+    if (SSL_is_init_finished(s->ssl) && !(SSL_get_shutdown(s->ssl) & SSL_SENT_SHUTDOWN))
+        SSL_shutdown(s->ssl);
+    ERR_clear_error();
+}
+
 void gn_tls_session_free(struct gn_tls_session *s)
 {
     if (!s)
         return;
-    ERR_clear_error();
-    if (SSL_is_init_finished(s->ssl))
-        SSL_shutdown(s->ssl);
+    gn_tls_say_end(s);
     SSL_free(s->ssl);
     ERR_clear_error();
     gn_tls_site_unref(s->site);

@@ -37,6 +37,9 @@ struct gn_tls_session *gn_tls_session_new(struct gn_tls_site *, struct gn_wire *
 /* Says goodbye if the wire takes it at once, and frees the session. NULL is allowed. */
 void gn_tls_session_free(struct gn_tls_session *);
 
+/* Tells the peer that nothing more comes, if the wire takes it at once. */
+void gn_tls_say_end(struct gn_tls_session *);
+
 /* Each returns -EAGAIN when the wire has said EAGAIN (its `readable` or `writable`
  * tells which way), and -EPROTO when the peer does not keep to the protocol. Never
  * waits. */

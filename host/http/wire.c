@@ -111,6 +111,8 @@ static void on_events(struct gn_watch *watch, uint32_t events)
         w->writable = true;
         wake(&w->writer);
     }
+    if (w->tenant)
+        w->tenant->on_ready(w->tenant);
 }
 
 /* Parks the running fiber in `place` until an event or the deadline. */
@@ -182,7 +184,7 @@ static size_t gather(char *to, size_t room, const struct iovec *iov, size_t coun
  * cost more than the copy. */
 static ssize_t put(struct gn_wire *w, struct iovec *iov, size_t count)
 {
-    static _Thread_local char record[16 * 1024];
+    static _Thread_local char record[GN_WIRE_RECORD];
     if (!w->tls)
         return gn_wire_push(w, iov, count);
     if (count == 1)
@@ -318,6 +320,30 @@ int gn_wire_hold(struct gn_wire *w, struct iovec *iov, size_t count)
     return 0;
 }
 
+/* ---- for a tenant ---- */
+
+ssize_t gn_wire_try_read(struct gn_wire *w, char *buf, size_t n)
+{
+    return w->readable || w->buffered ? get(w, buf, n) : -EAGAIN;
+}
+
+ssize_t gn_wire_try_send(struct gn_wire *w, struct iovec *iov, size_t count)
+{
+    if (w->broken)
+        return -EPIPE;
+    ssize_t n = w->writable ? put(w, iov, count) : -EAGAIN;
+    if (n >= 0 || n == -EAGAIN)
+        return n;
+    return n == -EINTR ? 0 : broken(w, -EPIPE);
+}
+
+void gn_wire_say_end(struct gn_wire *w)
+{
+    if (w->tls)
+        gn_tls_say_end(w->tls);
+    gn_real()->shutdown(w->stream.fd, SHUT_WR);
+}
+
 /* ---- life ---- */
 
 static int attach(struct gn_wire *w, struct gn_tls_site *site)
@@ -415,6 +441,8 @@ size_t gn_wires_drain(struct gn_wires *ws, int64_t deadline)
     ws->draining = true;
     for (struct gn_list *l = ws->all.next; l != &ws->all; l = l->next) {
         struct gn_wire *w = gn_container_of(l, struct gn_wire, link);
+        if (w->tenant)
+            w->tenant->on_drain(w->tenant);
         if (w->state != GN_WIRE_IDLE)
             continue;
         w->ended = true;

@@ -50,6 +50,14 @@ struct gn_input {
     char bytes[];    /* as many as gn_input_room() says */
 };
 
+/* Whoever has the connection once it speaks no HTTP any more. */
+struct gn_tenant {
+    /* There may be something to read, or room to write, or the peer has gone: see
+     * gn_wire_try_read(). Called on the loop's own stack; must not wait. */
+    void (*on_ready)(struct gn_tenant *);
+    void (*on_drain)(struct gn_tenant *); /* the host stops; must not wait */
+};
+
 struct gn_wire {
     struct gn_stream stream; /* what civetweb holds */
     struct gn_watch watch;   /* what epoll holds */
@@ -70,6 +78,7 @@ struct gn_wire {
     bool hung_up;            /* the peer ends: a short read proves nothing any more */
     void (*on_gone)(struct gn_wire *); /* called on the loop's own stack when the peer
                                           has gone; NULL: nobody wants to know */
+    struct gn_tenant *tenant;          /* NULL while it speaks HTTP */
     bool ended;                        /* civetweb shall see the end of the stream */
     bool broken;                       /* the peer cannot be reached any more */
     bool lingers; /* the peer may still send what nobody will read */
@@ -131,6 +140,21 @@ int gn_wire_hold(struct gn_wire *, struct iovec *, size_t count);
 /* Writes what is held. */
 int gn_wire_flush(struct gn_wire *);
 
+/* ---- for a tenant: never waits ---- */
+
+/* Reads what is there. Returns the bytes, 0 at the end of the stream, -EAGAIN when
+ * nothing is there, or another negative errno. */
+ssize_t gn_wire_try_read(struct gn_wire *, char *, size_t n);
+
+/* Writes what the peer takes at once, in one call. Returns the bytes, -EAGAIN, or
+ * -EPIPE when the peer is gone. After -EAGAIN the next call must begin with the same
+ * bytes, up to GN_WIRE_RECORD of them. */
+enum { GN_WIRE_RECORD = 16 * 1024 };
+ssize_t gn_wire_try_send(struct gn_wire *, struct iovec *, size_t count);
+
+/* Tells the peer that nothing more comes. */
+void gn_wire_say_end(struct gn_wire *);
+
 /* ---- for tls.c: the kernel's socket; never waits ---- */
 
 /* Returns the bytes, 0 at the end, or a negative errno; after -EAGAIN `readable` or
@@ -140,8 +164,8 @@ ssize_t gn_wire_push(struct gn_wire *, struct iovec *, size_t count);
 
 /* ---- the end ---- */
 
-/* Ends every idle wire now; every other one ends after its answer. Waits until all are
- * closed or the deadline; returns how many are left. */
+/* Ends every idle wire now, and tells the tenants; every other one ends after its
+ * answer. Waits until all are closed or the deadline; returns how many are left. */
 size_t gn_wires_drain(struct gn_wires *, int64_t deadline);
 
 /* Cancels every worker that serves a wire: its present wait and all later ones fail. */

@@ -7,6 +7,7 @@ local exchange = require "genet.exchange"
 local response = require "genet.response"
 local router = require "genet.router"
 local url = require "genet.url"
+local websocket = require "genet.websocket"
 
 local setmetatable, type, unpack = setmetatable, type, table.unpack
 local answer = response.answer
@@ -196,6 +197,41 @@ App.head = verb "HEAD"
 -- @usage app:options("/item", function() return "", {Allow = "GET"} end)
 App.options = verb "OPTIONS"
 
+local function define_websocket(self, place, rule, options, handler)
+  if not app.is(self) then
+    error("an app was expected: write app:websocket, not app.websocket", 0)
+  end
+  if handler == nil then options, handler = {}, options end
+  self:add{
+    rule = rule,
+    methods = {GET = true},
+    place = place,
+    handler = websocket.handler(options, handler),
+    name = options.name,
+    websocket = true,
+  }
+end
+
+--- Adds a route of WebSockets. The handler has one for as long as it runs: when it returns, the
+-- socket is closed with 1000; when it raises, with 1011, and the log gets the traceback. A client
+-- that goes away does not cancel it: `ws:receive` and `ws:send` tell. What asks for the route in
+-- plain HTTP gets a 426.
+-- @tparam string rule
+-- @tparam[opt] table options `subprotocols`, those the handler speaks, the best first;
+--   `max_message`, bytes that a message may have (1 MiB unless told); `origins`, a list of those
+--   whose pages may connect, such as `"https://example.org"`, `"*"` for all (only the pages of the
+--   same host unless told; a client that tells no origin is no page and may always); `name`
+-- @tparam function handler called with the WebSocket (see `genet.websocket`) and the rule's
+--   arguments
+-- @usage app:websocket("/chat/<room>", function(ws, room)
+--   ws:join(room)
+--   for message in ws:messages() do genet.publish(room, message) end
+-- end)
+function App:websocket(rule, options, handler)
+  local place = caller_place()
+  located(place, define_websocket, self, place, rule, options, handler)
+end
+
 --- Takes over the routes of another app, in their order. A route that is here already is passed
 -- over, so two scripts may return the same app.
 -- @tparam App other
@@ -279,7 +315,7 @@ end
 -- @usage local status, head, body, logged = app:failed(x, err)
 function App.failed(_, x, err)
   local code, head, body, logged = response.failure(err)
-  if exchange.started(x) then return nil, nil, nil, logged end
+  if exchange.started(x) then return nil, nil, nil, logged or websocket.is(x) end
   return code, head, body, logged
 end
 

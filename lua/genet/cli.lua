@@ -75,6 +75,10 @@ local function add_runserver(parser)
     :argname("<seconds>"):default("15")
   option(command, "--drain", "How long requests may go on once the server is told to stop.",
     seconds):argname("<seconds>"):default("30")
+  option(command, "--ws-queue", "How much may wait for a WebSocket that reads slowly.", size)
+    :argname("<size>"):default("1M")
+  option(command, "--ws-ping", "How long a WebSocket may be silent until pinged; 0: for ever.",
+    seconds):argname("<seconds>"):default("30")
   option(command, "--log-level", "What to log: error, warn, info or debug.", level)
     :argname("<level>"):default("info")
 end

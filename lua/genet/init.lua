@@ -16,6 +16,7 @@ local response = require "genet.response"
 local sync = require "genet.sync"
 local task = require "genet.task"
 local timer = require "genet.timer"
+local websocket = require "genet.websocket"
 
 local genet = {
   --- The version of the host.
@@ -62,6 +63,11 @@ genet.queue = sync.queue
 -- Timers: see `genet.timer`.
 genet.after = timer.after
 genet.every = timer.every
+
+-- WebSockets and topics: see `genet.websocket`.
+genet.ws = websocket.find
+genet.publish = websocket.publish
+genet.subscribe = websocket.subscribe
 
 --- The number of times the scripts have been loaded, 1 for the first.
 -- @function genet.generation

@@ -27,6 +27,11 @@ package.preload["genet.core"] = function() return core end
 
 package.preload["genet.tasks"] = function() return {on_end = function() end} end
 
+--- The C module of WebSockets: what specs need of it they put in.
+support.sockets = {}
+
+package.preload["genet.sockets"] = function() return support.sockets end
+
 -- The host knows exchanges by number; here each is a table that its functions are given.
 local Exchange = {}
 
