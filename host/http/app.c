@@ -229,6 +229,7 @@ static void log_error(lua_State *L, const struct gn_request *r)
 static int dispatch_failed(lua_State *L)
 {
     struct call *c = lua_touserdata(L, 1);
+    gn_respond_retract(c->request);
     lua_rawgeti(L, LUA_REGISTRYINDEX, c->app->failed);
     lua_rawgeti(L, LUA_REGISTRYINDEX, c->app->app);
     lua_pushinteger(L, c->exchange);
@@ -271,10 +272,11 @@ void gn_app_handle(struct gn_app *a, struct gn_request *r)
     if (c.exchange > 0)
         gn_exchange_end(&a->exchanges, c.exchange);
     r->wire->on_gone = NULL;
+    gn_wire_set_endless(r->wire, false);
     if (r->progress == GN_UNANSWERED)
         gn_respond_error(r, failed == -ENOMEM ? 503 : 500, NULL);
     if (r->progress == GN_STREAMING)
-        r->keep = false; /* cut short: the missing end tells the client */
+        gn_respond_cut(r);
     if (r->wire->broken || r->body_failed)
         gn_log(GN_DEBUG, "%s %s: the client went away", r->head->method,
                r->head->target);

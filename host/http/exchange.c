@@ -236,6 +236,25 @@ static int x_detach(lua_State *L)
     return 0;
 }
 
+/* exchange.endless(x): the request will last, and is cancelled as soon as the host
+ * stops */
+static int x_endless(lua_State *L)
+{
+    struct gn_request *r = check(L);
+    if (r->body_done && !r->own_head)
+        gn_request_keep_head(r); /* else the wire keeps more than it needs */
+    gn_wire_set_endless(r->wire, true);
+    return 0;
+}
+
+/* What gn_request_read() has failed with. */
+static int fail_to_read(lua_State *L, ssize_t error)
+{
+    if (error == -EBUSY)
+        return luaL_error(L, "another task is reading the body of this request");
+    return fail(L, (int)error);
+}
+
 /* exchange.read(x, n) -> 1 to n bytes | nil at the end | nil, error. Waits. */
 static int x_read(lua_State *L)
 {
@@ -246,7 +265,7 @@ static int x_read(lua_State *L)
     size_t room = wanted < LUAL_BUFFERSIZE * 16 ? (size_t)wanted : LUAL_BUFFERSIZE * 16;
     ssize_t n = gn_request_read(r, luaL_buffinitsize(L, &b, room), room);
     if (n < 0)
-        return fail(L, (int)n);
+        return fail_to_read(L, n);
     luaL_pushresultsize(&b, (size_t)n);
     if (n == 0)
         lua_pushnil(L);
@@ -263,7 +282,7 @@ static int x_body(lua_State *L)
     while ((n = gn_request_read(r, luaL_prepbuffer(&b), LUAL_BUFFERSIZE)) > 0)
         luaL_addsize(&b, (size_t)n);
     if (n < 0)
-        return fail(L, (int)n);
+        return fail_to_read(L, n);
     luaL_pushresult(&b);
     return 1;
 }
@@ -331,6 +350,7 @@ static const luaL_Reg functions[] = {
     {"tls", x_tls},
     {"id", x_id},
     {"detach", x_detach},
+    {"endless", x_endless},
     {"limit", x_limit},
     {"read", x_read},
     {"body", x_body},

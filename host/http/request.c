@@ -21,13 +21,16 @@ void gn_request_begin(struct gn_request *r, struct gn_wire *w, long long max_bod
     r->own_head = NULL;
     r->max_body = max_body;
     r->received = 0;
-    r->body_start = 0;
+    r->body_waited = 0;
     r->body_done = !r->head->chunked && r->head->content_length <= 0;
-    r->body_failed = false;
+    r->body_failed = r->reading = r->invited = false;
     r->progress = GN_UNANSWERED;
     r->status = 0;
     r->keep = r->head->keep_alive;
     r->body_less = false;
+    r->closer = NULL;
+    r->over = false;
+    gn_list_init(&r->guests);
     if (r->head->chunked)
         gn_chunked_init(&r->chunks, MAX_TRAILERS);
     w->state = GN_WIRE_BUSY;
@@ -45,6 +48,18 @@ static bool read_rest(struct gn_request *r)
     return r->body_done;
 }
 
+/* Waits shielded: the calls are in our memory, and about to end. */
+static void dismiss_guests(struct gn_request *r)
+{
+    r->over = true;
+    for (struct gn_list *l = r->guests.next; l != &r->guests; l = l->next)
+        gn_scope_cancel(&gn_container_of(l, struct gn_guest, link)->scope, -ECANCELED);
+    r->closer = gn_fiber_self();
+    while (!gn_list_empty(&r->guests))
+        gn_park_shielded(GN_NEVER);
+    r->closer = NULL;
+}
+
 /* Gives back the inputs, but for what has not been consumed. */
 static void drop_inputs(struct gn_wire *w)
 {
@@ -60,6 +75,8 @@ static void drop_inputs(struct gn_wire *w)
 void gn_request_end(struct gn_request *r)
 {
     struct gn_wire *w = r->wire;
+    if (!gn_list_empty(&r->guests))
+        dismiss_guests(r);
     if (r->keep && !r->body_done && !read_rest(r))
         r->keep = false;
     drop_inputs(w);
@@ -103,12 +120,38 @@ int gn_request_keep_head(struct gn_request *r)
     return 0;
 }
 
+int gn_guest_enter(struct gn_guest *g, struct gn_request *r)
+{
+    struct gn_fiber *self = gn_fiber_self();
+    *g = (struct gn_guest){0};
+    if (self == r->wire->worker)
+        return 0;
+    if (r->over)
+        return -ECANCELED;
+    g->request = r;
+    gn_list_append(&r->guests, &g->link);
+    gn_scope_enter(&g->scope, self);
+    return 0;
+}
+
+void gn_guest_leave(struct gn_guest *g)
+{
+    struct gn_request *r = g->request;
+    if (!r)
+        return;
+    gn_scope_leave(&g->scope);
+    gn_list_del(&g->link);
+    if (r->closer)
+        gn_wake(r->closer);
+}
+
 /* An unread body of unknown length costs the connection, and so does a long one, or one
  * that the peer may never send: what read_rest() would have to read. */
 bool gn_request_may_keep(const struct gn_request *r)
 {
+    bool comes = !r->head->expects_continue || r->invited;
     bool short_rest =
-        r->body_done || (!r->head->chunked && !r->head->expects_continue &&
+        r->body_done || (!r->head->chunked && comes &&
                          r->head->content_length - r->received <= REST_MAX);
     return r->keep && short_rest && !r->body_failed && !r->wire->ended &&
            !r->wire->wires->draining;
@@ -125,19 +168,21 @@ const char *gn_request_header(const struct gn_request *r, const char *name)
 /* ---- the body ---- */
 
 /* RFC 9110, section 10.1.1: who expects 100 Continue sends the body after it. */
-static int send_continue(struct gn_request *r)
+int gn_request_invite(struct gn_request *r)
 {
     static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
     const struct gn_input *in = r->wire->in;
-    r->body_start = gn_now();
-    if (!r->head->expects_continue || r->progress != GN_UNANSWERED || in->off < in->len)
+    bool waits = r->head->expects_continue && !r->invited && in->off == in->len;
+    if (!waits || r->progress != GN_UNANSWERED)
         return 0;
-    return gn_wire_send(r->wire, &(struct iovec){(char *)line, sizeof line - 1}, 1);
+    r->invited = true;
+    return gn_wire_hold(r->wire, &(struct iovec){(char *)line, sizeof line - 1}, 1);
 }
 
+/* Only the time in which the handler waits for the peer counts. */
 static int64_t body_deadline(const struct gn_request *r)
 {
-    return gn_wire_deadline(r->body_start, (size_t)r->received);
+    return gn_wire_deadline(gn_now() - r->body_waited, (size_t)r->received);
 }
 
 /* Bytes that have been read from the wire and wait in its input. */
@@ -211,7 +256,7 @@ static ssize_t count(struct gn_request *r, ssize_t got)
     return got;
 }
 
-ssize_t gn_request_read(struct gn_request *r, char *buf, size_t n)
+static ssize_t read_some(struct gn_request *r, char *buf, size_t n)
 {
     if (r->body_failed)
         return -EPIPE;
@@ -219,11 +264,28 @@ ssize_t gn_request_read(struct gn_request *r, char *buf, size_t n)
         return 0;
     if (r->head->content_length > r->max_body)
         return -EFBIG; /* before anything of it is asked for */
-    if (r->body_start == 0 && send_continue(r) < 0)
+    if (r->received == 0 && gn_request_invite(r) < 0)
         return -EPIPE;
     ssize_t got = r->head->chunked ? read_chunked(r, buf, n) : read_counted(r, buf, n);
     got = count(r, got);
     if (r->received > r->max_body)
         return -EFBIG;
+    return got;
+}
+
+ssize_t gn_request_read(struct gn_request *r, char *buf, size_t n)
+{
+    struct gn_guest g;
+    if (r->reading)
+        return -EBUSY;
+    int e = gn_guest_enter(&g, r);
+    if (e < 0)
+        return e;
+    int64_t start = gn_now();
+    r->reading = true;
+    ssize_t got = read_some(r, buf, n);
+    r->reading = false;
+    r->body_waited += gn_now() - start;
+    gn_guest_leave(&g);
     return got;
 }

@@ -237,10 +237,37 @@ static bool is_chunked(const struct gn_request *r)
     return r->head->minor != 0 && !r->body_less && r->promised < 0;
 }
 
+/* Any fiber's gn_wire_hold(), which only the worker's keeps back. */
+static int hold(struct gn_request *r, struct iovec *iov, size_t count)
+{
+    struct gn_guest g;
+    int e = gn_guest_enter(&g, r);
+    if (e < 0)
+        return e;
+    e = gn_wire_hold(r->wire, iov, count);
+    gn_guest_leave(&g);
+    return e;
+}
+
+/* Any fiber's gn_wire_send(). */
+static int send_parts(struct gn_request *r, struct iovec *iov, size_t count)
+{
+    struct gn_guest g;
+    int e = gn_guest_enter(&g, r);
+    if (e < 0)
+        return e;
+    e = gn_wire_send(r->wire, iov, count);
+    gn_guest_leave(&g);
+    return e;
+}
+
 int gn_respond_start(struct gn_request *r, int status, const char *head,
                      size_t head_len, long long length)
 {
     char ours[HEAD_BYTES];
+    r->mark = gn_wire_held(r->wire);
+    if (status < 300 && !r->body_done)
+        gn_request_invite(r);
     r->progress = GN_STREAMING;
     r->promised = length;
     r->written = 0;
@@ -252,7 +279,7 @@ int gn_respond_start(struct gn_request *r, int status, const char *head,
     const char *last = is_chunked(r) ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n";
     struct iovec parts[] = {
         {ours, n}, {(char *)head, head_len}, {(char *)last, strlen(last)}};
-    return gn_wire_send(r->wire, parts, 3);
+    return hold(r, parts, 3);
 }
 
 /* An empty chunk would end the body. */
@@ -265,10 +292,10 @@ int gn_respond_write(struct gn_request *r, const char *data, size_t n)
         return -EMSGSIZE;
     r->written += (long long)n;
     if (!is_chunked(r))
-        return gn_wire_send(r->wire, &(struct iovec){(char *)data, n}, 1);
+        return send_parts(r, &(struct iovec){(char *)data, n}, 1);
     int len = snprintf(size, sizeof size, "%zx\r\n", n);
     struct iovec parts[] = {{size, (size_t)len}, {(char *)data, n}, {"\r\n", 2}};
-    return gn_wire_send(r->wire, parts, 3);
+    return send_parts(r, parts, 3);
 }
 
 int gn_respond_finish(struct gn_request *r)
@@ -276,7 +303,24 @@ int gn_respond_finish(struct gn_request *r)
     if (r->promised > r->written && !r->body_less)
         return -EMSGSIZE;
     r->progress = GN_ANSWERED;
-    if (!is_chunked(r))
-        return 0;
-    return gn_wire_send(r->wire, &(struct iovec){"0\r\n\r\n", 5}, 1);
+    struct iovec last = {"0\r\n\r\n", 5};
+    return send_parts(r, &last, is_chunked(r)); /* after those who still write */
+}
+
+bool gn_respond_retract(struct gn_request *r)
+{
+    if (r->progress != GN_STREAMING || r->written > 0 ||
+        !gn_wire_take_back(r->wire, r->mark))
+        return false;
+    r->progress = GN_UNANSWERED;
+    r->keep = r->head->keep_alive;
+    r->invited = r->received > 0;
+    return true;
+}
+
+/* A missing last chunk or a missing rest tells the peer by itself. */
+void gn_respond_cut(struct gn_request *r)
+{
+    r->keep = false;
+    r->wire->cut = !is_chunked(r) && !r->body_less && r->promised < 0;
 }

@@ -259,7 +259,8 @@ void gn_tls_session_free(struct gn_tls_session *s)
 {
     if (!s)
         return;
-    gn_tls_say_end(s);
+    if (!s->wire->cut)
+        gn_tls_say_end(s);
     SSL_free(s->ssl);
     ERR_clear_error();
     gn_tls_site_unref(s->site);

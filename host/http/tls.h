@@ -34,7 +34,8 @@ void gn_tls_site_unref(struct gn_tls_site *);
  * memory. */
 struct gn_tls_session *gn_tls_session_new(struct gn_tls_site *, struct gn_wire *);
 
-/* Says goodbye if the wire takes it at once, and frees the session. NULL is allowed. */
+/* Says goodbye, if the wire takes it at once and is not to be cut, and frees the
+ * session. NULL is allowed. */
 void gn_tls_session_free(struct gn_tls_session *);
 
 /* Tells the peer that nothing more comes, if the wire takes it at once. */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@ enum {
     BODY_ROOM = 16 * 1024, /* bytes of an input beyond the longest head */
     SPARE_INPUTS = 256,
     HELD_ROOM = 16 * 1024,
+    SEND_PARTS = 8,        /* buffers that leave together with what is held */
     PROGRESS_SECONDS = 30, /* for a body or a write, and ... */
     PROGRESS_RATE = 1024,  /* ... a second more for so many bytes that have moved */
     LINGER_SECONDS = 2,
@@ -98,19 +100,25 @@ static void on_hang_up(struct gn_wire *w, uint32_t events)
         w->on_gone(w);
 }
 
+static void push_held(struct gn_wire *w);
+
+/* TLS may have to write in order to read, and the other way round: there each event is
+ * news to both. */
 static void on_events(struct gn_watch *watch, uint32_t events)
 {
     struct gn_wire *w = gn_container_of(watch, struct gn_wire, watch);
+    bool in = events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+    bool out = events & (EPOLLOUT | EPOLLHUP | EPOLLERR);
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         on_hang_up(w, events);
-    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
-        w->readable = true;
+    w->readable |= in;
+    w->writable |= out;
+    if (out && w->held)
+        push_held(w);
+    if (in || w->tls)
         wake(&w->reader);
-    }
-    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
-        w->writable = true;
+    if (out || w->tls)
         wake(&w->writer);
-    }
     if (w->tenant)
         w->tenant->on_ready(w->tenant);
 }
@@ -192,20 +200,13 @@ static ssize_t put(struct gn_wire *w, struct iovec *iov, size_t count)
     return gn_tls_write(w->tls, record, gather(record, sizeof record, iov, count));
 }
 
-/* Parks until the direction that has said EAGAIN may go on: TLS may have to write in
- * order to read, and the other way round. */
-static int wait_either(struct gn_wire *w, int64_t deadline)
-{
-    return w->writable ? park_in(&w->reader, deadline) : park_in(&w->writer, deadline);
-}
-
 /* ---- in ---- */
 
 int gn_wire_wait(struct gn_wire *w, int64_t deadline)
 {
     int r = 0;
     while (!w->readable && !w->buffered && !w->ended && r == 0)
-        r = wait_either(w, deadline);
+        r = park_in(&w->reader, deadline);
     return r;
 }
 
@@ -222,6 +223,9 @@ ssize_t gn_wire_read(struct gn_wire *w, char *buf, size_t n, int64_t deadline)
             gn_spend((size_t)got);
         if (got != -EAGAIN && got != -EINTR)
             return got;
+        bool wants_to_write = w->tls && w->readable && !w->writable;
+        if (wants_to_write && (r = park_in(&w->reader, deadline)) < 0)
+            return r;
     }
 }
 
@@ -235,7 +239,7 @@ int gn_wire_secure(struct gn_wire *w, int64_t deadline)
         w->secured = r == 0;
         w->buffered = w->secured && gn_tls_pending(w->tls); /* a request, already */
         if (r == -EAGAIN)
-            r = wait_either(w, deadline);
+            r = park_in(&w->reader, deadline);
     }
     if (r == -ENOMSG) {
         gn_tls_session_free(w->tls);
@@ -270,36 +274,105 @@ static int send_all(struct gn_wire *w, struct iovec *iov, size_t count)
             continue;
         if (n != -EAGAIN)
             return broken(w, -EPIPE);
-        int r = wait_either(w, gn_wire_deadline(start, sent));
+        int r = park_in(&w->writer, gn_wire_deadline(start, sent));
         if (r < 0)
             return broken(w, r);
     }
     return 0;
 }
 
-int gn_wire_flush(struct gn_wire *w)
+struct sender {
+    struct gn_list link;
+    struct gn_fiber *fiber;
+};
+
+/* Waits until nobody else sends. Returns 0 or the cause. */
+static int begin_send(struct gn_wire *w)
+{
+    struct sender self = {.fiber = gn_fiber_self()};
+    if (!w->sending) {
+        w->sending = true;
+        return 0;
+    }
+    gn_list_append(&w->senders, &self.link);
+    int r = gn_park(GN_NEVER); /* 0: the turn has been left to us */
+    gn_list_del(&self.link);
+    return r;
+}
+
+static void end_send(struct gn_wire *w)
+{
+    for (struct gn_list *l; (l = gn_list_pop(&w->senders));) {
+        struct gn_fiber *next = gn_container_of(l, struct sender, link)->fiber;
+        if (next->parked) { /* else it has just been interrupted */
+            gn_wake(next);
+            return;
+        }
+    }
+    w->sending = false;
+}
+
+/* Nothing is held any more; the bytes are the caller's. */
+static char *let_go(struct gn_wire *w)
 {
     char *held = w->held;
-    struct iovec iov = {held, w->held_len};
-    if (!held)
-        return 0;
     w->held = NULL;
-    w->held_len = 0;
-    w->worker->before_park = NULL;
-    int r = send_all(w, &iov, 1);
+    w->held_len = w->held_off = 0;
+    if (held)
+        w->worker->before_park = NULL;
+    return held;
+}
+
+static int send_with_held(struct gn_wire *w, struct iovec *iov, size_t count)
+{
+    struct iovec all[1 + SEND_PARTS] = {
+        {w->held + w->held_off, w->held_len - w->held_off}};
+    bool together = count <= SEND_PARTS;
+    if (count > 0 && together)
+        memcpy(all + 1, iov, count * sizeof *iov);
+    char *held = let_go(w);
+    int r = send_all(w, all, together ? 1 + count : 1);
     free(held);
-    return r;
+    return r < 0 || together ? r : send_all(w, iov, count);
 }
 
 int gn_wire_send(struct gn_wire *w, struct iovec *iov, size_t count)
 {
-    int r = gn_wire_flush(w);
-    return r < 0 ? r : send_all(w, iov, count);
+    int r = begin_send(w);
+    if (r < 0)
+        return r;
+    r = w->held ? send_with_held(w, iov, count) : send_all(w, iov, count);
+    end_send(w);
+    return r;
 }
 
+int gn_wire_flush(struct gn_wire *w)
+{
+    return w->held ? gn_wire_send(w, NULL, 0) : 0;
+}
+
+/* Sends of what is held as much as the peer takes at once; never waits. */
+static void push_held(struct gn_wire *w)
+{
+    while (w->held && w->writable && !w->broken) {
+        struct iovec iov = {w->held + w->held_off, w->held_len - w->held_off};
+        ssize_t n = put(w, &iov, 1);
+        if (n == -EAGAIN)
+            return;
+        if (n < 0 && n != -EINTR)
+            broken(w, -EPIPE);
+        if (n > 0)
+            w->held_off += (size_t)n;
+        if (w->broken || w->held_off == w->held_len)
+            free(let_go(w));
+    }
+}
+
+/* What the peer does not take leaves by on_events() while the fiber waits for something
+ * else: to wait here would cost it the wake that it is about to wait for. */
 static void flush_before_park(struct gn_fiber *f)
 {
-    gn_wire_flush(f->slot[GN_SLOT_WIRE]);
+    push_held(f->slot[GN_SLOT_WIRE]);
 }
 
 static size_t length_of(const struct iovec *iov, size_t count)
@@ -312,12 +385,41 @@ static size_t length_of(const struct iovec *iov, size_t count)
 
 int gn_wire_hold(struct gn_wire *w, struct iovec *iov, size_t count)
 {
-    if (length_of(iov, count) > HELD_ROOM - w->held_len ||
+    if (gn_fiber_self() != w->worker || w->sending ||
+        length_of(iov, count) > HELD_ROOM - w->held_len ||
         (!w->held && !(w->held = malloc(HELD_ROOM))))
         return gn_wire_send(w, iov, count);
     w->held_len += gather(w->held + w->held_len, HELD_ROOM - w->held_len, iov, count);
     w->worker->before_park = flush_before_park;
     return 0;
+}
+
+size_t gn_wire_held(const struct gn_wire *w)
+{
+    return w->held_len;
+}
+
+bool gn_wire_take_back(struct gn_wire *w, size_t mark)
+{
+    if (w->held_len <= mark || w->held_off > 0)
+        return false;
+    w->held_len = mark;
+    if (mark == 0)
+        free(let_go(w));
+    return true;
+}
+
+/* The kernel goes on sending to a peer that acknowledges nothing for a quarter of an
+ * hour unless it is told otherwise. */
+void gn_wire_set_endless(struct gn_wire *w, bool endless)
+{
+    unsigned ms = endless ? PROGRESS_SECONDS * 1000 : 0;
+    if (w->endless == endless)
+        return;
+    w->endless = endless;
+    setsockopt(w->stream.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+    if (endless && w->wires->draining && w->on_gone)
+        w->on_gone(w);
 }
 
 /* ---- for a tenant ---- */
@@ -370,6 +472,7 @@ struct gn_wire *gn_wire_open(struct gn_wires *ws, int fd,
     w->wires = ws;
     w->peer = *peer;
     w->readable = w->writable = true;
+    gn_list_init(&w->senders);
     int r = attach(w, site);
     if (r < 0) {
         if (r != -EUSERS)
@@ -415,7 +518,10 @@ int gn_wire_close(struct gn_wire *w)
     gn_wire_flush(w);
     gn_tls_session_free(w->tls);
     w->tls = NULL;
-    if (w->lingers && !w->broken) {
+    if (w->cut) {
+        struct linger reset = {.l_onoff = 1};
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    } else if (w->lingers && !w->broken) {
         gn_real()->shutdown(fd, SHUT_WR);
         linger(w);
     }
@@ -441,6 +547,8 @@ size_t gn_wires_drain(struct gn_wires *ws, int64_t deadline)
     ws->draining = true;
     for (struct gn_list *l = ws->all.next; l != &ws->all; l = l->next) {
         struct gn_wire *w = gn_container_of(l, struct gn_wire, link);
+        if (w->endless && w->on_gone)
+            w->on_gone(w);
         if (w->tenant)
             w->tenant->on_drain(w->tenant);
         if (w->state != GN_WIRE_IDLE)

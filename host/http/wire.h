@@ -65,6 +65,8 @@ struct gn_wire {
     struct gn_list link;
     struct gn_fiber *worker;          /* serves it; NULL until one has polled it */
     struct gn_fiber *reader, *writer; /* parked, or NULL */
+    bool sending;                     /* a fiber is in gn_wire_send() ... */
+    struct gn_list senders;           /* ... and these wait for their turn */
     struct gn_tls_session *tls;       /* NULL: plain */
     bool secured;                     /* its handshake is over */
     bool buffered;                    /* it has bytes that epoll knows nothing of */
@@ -72,7 +74,7 @@ struct gn_wire {
     struct gn_input *head; /* holds the head of the running request; may be `in` */
     size_t feed;           /* bytes that civetweb still has to take, see intake.c */
     char *held;            /* answers kept back for one send with the next; or NULL */
-    size_t held_len;
+    size_t held_len, held_off; /* held[held_off..held_len) has not left */
     enum gn_wire_state state;
     bool readable, writable; /* by epoll; false means that a call would say EAGAIN */
     bool hung_up;            /* the peer ends: a short read proves nothing any more */
@@ -82,6 +84,8 @@ struct gn_wire {
     bool ended;                        /* civetweb shall see the end of the stream */
     bool broken;                       /* the peer cannot be reached any more */
     bool lingers; /* the peer may still send what nobody will read */
+    bool cut;     /* the peer shall not take the end of the stream for a good one */
+    bool endless; /* see gn_wire_set_endless() */
     struct sockaddr_storage peer;
 };
 
@@ -119,7 +123,8 @@ size_t gn_input_room(const struct gn_wires *);
 int gn_wire_wait(struct gn_wire *, int64_t deadline);
 
 /* Reads what is there, once something is. May wait. Returns the bytes (1 to n), 0 at
- * the end of the stream, -ETIMEDOUT, -ECANCELED, or another negative errno. */
+ * the end of the stream, -ETIMEDOUT, -ECANCELED, or another negative errno. One fiber
+ * at a time, while another may send. */
 ssize_t gn_wire_read(struct gn_wire *, char *, size_t n, int64_t deadline);
 
 /* Makes the TLS handshake, if one is due. May wait. Returns 0, -ETIMEDOUT, -ECANCELED,
@@ -128,14 +133,25 @@ int gn_wire_secure(struct gn_wire *, int64_t deadline);
 
 /* ---- out ---- */
 
-/* Writes all of the buffers, which it uses up, after what is held. May wait for a slow
- * peer. Returns 0, -EPIPE when the peer is gone, -ETIMEDOUT when it takes too little
- * for a long time, or -ECANCELED. */
+/* Writes all of the buffers, which it uses up, after what is held. Fibers that do so at
+ * once take turns. May wait for a slow peer. Returns 0, -EPIPE when the peer is gone,
+ * -ETIMEDOUT when it takes too little for a long time, or -ECANCELED. */
 int gn_wire_send(struct gn_wire *, struct iovec *, size_t count);
 
-/* As gn_wire_send(), but may keep the bytes back until the fiber waits: for an answer
- * that is followed by another at once. */
+/* As gn_wire_send(), but on the worker's own fiber may keep the bytes back until the
+ * worker waits: for what is followed by more at once. */
 int gn_wire_hold(struct gn_wire *, struct iovec *, size_t count);
+
+/* How many bytes have been held and not forgotten since. */
+size_t gn_wire_held(const struct gn_wire *);
+
+/* Forgets what was held after gn_wire_held() said `mark`. Returns false, and does
+ * nothing, when some of it may have left. */
+bool gn_wire_take_back(struct gn_wire *, size_t mark);
+
+/* Whether the running request is endless: it is cancelled when the host stops, and soon
+ * after the peer has vanished without a word, once something is sent to it. */
+void gn_wire_set_endless(struct gn_wire *, bool);
 
 /* Writes what is held. */
 int gn_wire_flush(struct gn_wire *);
@@ -164,8 +180,9 @@ ssize_t gn_wire_push(struct gn_wire *, struct iovec *, size_t count);
 
 /* ---- the end ---- */
 
-/* Ends every idle wire now, and tells the tenants; every other one ends after its
- * answer. Waits until all are closed or the deadline; returns how many are left. */
+/* Ends every idle wire now, tells the tenants, and cancels the requests that are
+ * endless; every other one ends after its answer. Waits until all are closed or the
+ * deadline; returns how many are left. */
 size_t gn_wires_drain(struct gn_wires *, int64_t deadline);
 
 /* Cancels every worker that serves a wire: its present wait and all later ones fail. */

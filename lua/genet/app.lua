@@ -2,12 +2,13 @@
 -- @module genet.app
 
 local check = require "genet.check"
-local Request = require "genet.request"
 local exchange = require "genet.exchange"
 local generations = require "genet.generations"
 local log = require "genet.log"
+local Request = require "genet.request"
 local response = require "genet.response"
 local router = require "genet.router"
+local sse = require "genet.sse"
 local timer = require "genet.timer"
 local url = require "genet.url"
 local websocket = require "genet.websocket"
@@ -201,6 +202,23 @@ App.head = verb "HEAD"
 -- @tparam function handler
 -- @usage app:options("/item", function() return "", {Allow = "GET"} end)
 App.options = verb "OPTIONS"
+
+--- Adds a route that answers with server-sent events: see `genet.sse`. The answer ends when the
+-- handler returns. A client that has gone ends the handler at its next wait or `sse:send`, and so
+-- does the host when it stops: browsers come back by themselves.
+-- @tparam string rule
+-- @tparam[opt] table options `heartbeat`, the seconds after which a comment is sent, again and
+--   again (15); `methods` (`{"GET"}`), `name`, `max_body`
+-- @tparam function handler called with the stream, the request and the rule's arguments
+-- @usage app:sse("/ticks/<int:n>", {heartbeat = 5}, function(sse, req, n)
+--   for i = 1, n do sse:send{id = i, data = "tick"} genet.sleep(1) end
+-- end)
+function App:sse(rule, options, handler)
+  local place = caller_place()
+  located(place, function()
+    define(self, place, nil, rule, sse.route(options, handler))
+  end)
+end
 
 local function define_websocket(self, place, rule, options, handler)
   if not app.is(self) then

@@ -7,6 +7,7 @@
 -- for the body.
 -- @module genet.request
 
+local check = require "genet.check"
 local exchange = require "genet.exchange"
 local fields = require "genet.fields"
 local http_error = require "genet.http_error"
@@ -42,11 +43,23 @@ end
 -- @tparam ?integer n the most bytes to read, 65536 unless told
 -- @treturn[1] string at least one byte
 -- @treturn[2] nil at the end of the body
--- @usage for piece in function() return req:read(4096) end do file:write(piece) end
+-- @usage local magic = req:read(4)
 function methods:read(n)
+  if n ~= nil then check.count(n, "req:read", 1) end
   local piece, reason = exchange.read(self._exchange, n or 65536)
   if reason then http_error.raise(reason) end
   return piece
+end
+
+--- An iterator over the body, piece by piece as it comes. Each step waits, and raises as `req:body`
+-- does; what the handler does not read yet stays with the client.
+-- @function req:chunks
+-- @tparam ?integer n the most bytes of a piece, 65536 unless told
+-- @treturn function
+-- @usage for chunk in req:chunks() do file:write(chunk) end
+function methods:chunks(n)
+  if n ~= nil then check.count(n, "req:chunks", 1) end
+  return function() return self:read(n) end
 end
 
 local function media_type(self)

@@ -20,6 +20,7 @@ describe("the scripts that come with Genet", function()
     {"/hello", "hello"},
     {"/hello/world", "hello world"},
     {"/sum/40/2", '"sum":42'},
+    {"/chat", "<title>Chat</title>"},
   }
   for _, case in ipairs(cases) do
     local target, text = table.unpack(case)

@@ -39,6 +39,15 @@ describe("the example scripts", function()
     end)
   end
 
+  it("answer /chat with a page that needs nothing from elsewhere", function()
+    local status, head, body = site:dispatch(support.exchange(), "GET", "/chat")
+    assert.equal(200, status)
+    assert.truthy(head:find("Content-Security-Policy: default-src 'none';", 1, true))
+    assert.truthy(body:find("^<!doctype html>"))
+    assert.is_nil(body:find("https?://"))
+    assert.is_nil(body:find("innerHTML", 1, true))
+  end)
+
   it("sleep ten seconds where they say so", function()
     slept = nil
     site:dispatch(support.exchange(), "GET", "/test/")

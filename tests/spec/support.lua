@@ -112,6 +112,10 @@ function Exchange:limit(bytes)
   self.max_body = bytes
 end
 
+function Exchange:endless()
+  self.is_endless = true
+end
+
 function Exchange:read(n)
   if self.given.body_error then return nil, self.given.body_error end
   self.pieces_read = self.pieces_read + 1

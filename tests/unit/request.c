@@ -3,6 +3,8 @@
 
 #include "log.h"
 
+enum { BIG = 8 * 1024 * 1024 };
+
 static struct connection c;
 static struct gn_request r;
 
@@ -171,7 +173,7 @@ static void a_body_that_comes_too_slowly_is_given_up(void **state)
     char buf[10];
     begin(POST "Content-Length: 11\r\n\r\nhello");
     assert_int_equal(gn_request_read(&r, buf, 5), 5);
-    r.body_start -= 1000 * GN_SECOND; /* as if it had begun long ago */
+    r.body_waited = 100 * GN_SECOND;
     assert_int_equal(gn_request_read(&r, buf, 5), -ETIMEDOUT);
     finish();
 }
@@ -400,6 +402,136 @@ static void the_length_that_was_promised_must_be_kept(void **state)
     finish();
 }
 
+static void a_head_leaves_with_the_first_piece(void **state)
+{
+    (void)state;
+    begin("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_int_equal(gn_respond_start(&r, 200, "", 0, -1), 0);
+    assert_string_equal(heard(&c), "");
+    assert_int_equal(gn_respond_write(&r, "hello", 5), 0);
+    assert_non_null(strstr(heard(&c), "\r\n\r\n5\r\nhello\r\n"));
+    assert_false(gn_respond_retract(&r));
+    assert_int_equal(gn_respond_finish(&r), 0);
+    finish();
+}
+
+static void a_head_leaves_when_the_worker_waits(void **state)
+{
+    (void)state;
+    begin("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_int_equal(gn_respond_start(&r, 200, "", 0, -1), 0);
+    gn_sleep_until(gn_after_ms(1));
+    assert_non_null(strstr(heard(&c), "chunked\r\n\r\n"));
+    assert_false(gn_respond_retract(&r));
+    gn_respond_cut(&r);
+    assert_false(r.keep);
+    finish();
+}
+
+static void a_head_that_has_not_left_is_retracted(void **state)
+{
+    (void)state;
+    begin("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_false(gn_respond_retract(&r));
+    assert_int_equal(gn_respond_start(&r, 200, "", 0, -1), 0);
+    assert_true(gn_respond_retract(&r));
+    assert_int_equal(gn_respond_error(&r, 500, NULL), 0);
+    assert_int_equal(strncmp(heard(&c), "HTTP/1.1 500 ", 13), 0);
+    assert_true(r.keep);
+    finish();
+}
+
+static void who_expects_it_is_told_to_continue_before_a_started_answer(void **state)
+{
+    (void)state;
+    begin(POST "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+    assert_int_equal(gn_respond_start(&r, 200, "", 0, -1), 0);
+    assert_int_equal(gn_respond_write(&r, "x", 1), 0);
+    const char *text = heard(&c);
+    assert_int_equal(strncmp(text, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ", 38),
+                     0);
+    assert_null(strstr(text, "Connection: close"));
+    say(&c, "hello");
+    assert_body("hello");
+    assert_int_equal(gn_respond_finish(&r), 0);
+    assert_true(r.keep);
+    finish();
+}
+
+/* ---- calls of other fibers ---- */
+
+static ssize_t guest_result;
+
+static void read_as_a_guest(void *unused)
+{
+    (void)unused;
+    char buf[10];
+    guest_result = gn_request_read(&r, buf, sizeof buf);
+}
+
+static void write_as_a_guest(void *data)
+{
+    guest_result = gn_respond_write(&r, data, BIG);
+}
+
+static void a_body_has_one_reader_at_a_time(void **state)
+{
+    (void)state;
+    char buf[10];
+    guest_result = 0;
+    begin(POST "Content-Length: 5\r\n\r\n");
+    go(read_as_a_guest, NULL);
+    gn_yield();
+    assert_int_equal(gn_request_read(&r, buf, sizeof buf), -EBUSY);
+    say(&c, "hello");
+    assert_eventually(guest_result == 5);
+    assert_true(r.body_done);
+    finish();
+}
+
+static void the_end_of_a_request_interrupts_who_reads_it(void **state)
+{
+    (void)state;
+    guest_result = 0;
+    begin(POST "Content-Length: 500000\r\n\r\n");
+    go(read_as_a_guest, NULL);
+    gn_yield();
+    gn_respond_error(&r, 404, NULL);
+    gn_request_end(&r);
+    assert_int_equal(guest_result, -ECANCELED);
+    disconnect(&c);
+}
+
+static void the_end_of_a_request_interrupts_who_writes_it(void **state)
+{
+    (void)state;
+    char *data = calloc(1, BIG);
+    guest_result = 0;
+    begin("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_int_equal(gn_respond_start(&r, 200, "", 0, -1), 0);
+    go(write_as_a_guest, data);
+    gn_yield();
+    gn_respond_cut(&r);
+    gn_request_end(&r);
+    assert_int_equal(guest_result, -ECANCELED);
+    assert_true(c.wire->broken);
+    disconnect(&c);
+    free(data);
+}
+
+static void a_call_after_the_end_is_refused(void **state)
+{
+    (void)state;
+    guest_result = 0;
+    begin("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+    gn_respond_error(&r, 404, NULL);
+    r.over = true;
+    go(read_as_a_guest, NULL);
+    gn_yield();
+    assert_int_equal(guest_result, -ECANCELED);
+    finish();
+}
+
 /* ---- reasons ---- */
 
 static void every_status_has_a_reason(void **state)
@@ -441,6 +573,14 @@ int main(void)
         on_a_fiber(an_answer_to_nobody_fails),
         on_a_fiber(pieces_are_framed_as_version_and_length_want),
         on_a_fiber(the_length_that_was_promised_must_be_kept),
+        on_a_fiber(a_head_leaves_with_the_first_piece),
+        on_a_fiber(a_head_leaves_when_the_worker_waits),
+        on_a_fiber(a_head_that_has_not_left_is_retracted),
+        on_a_fiber(who_expects_it_is_told_to_continue_before_a_started_answer),
+        on_a_fiber(a_body_has_one_reader_at_a_time),
+        on_a_fiber(the_end_of_a_request_interrupts_who_reads_it),
+        on_a_fiber(the_end_of_a_request_interrupts_who_writes_it),
+        on_a_fiber(a_call_after_the_end_is_refused),
         cmocka_unit_test(every_status_has_a_reason),
     };
     return cmocka_run_group_tests(tests, be_quiet, NULL);

@@ -327,6 +327,158 @@ static void much_is_not_held(void **state)
     disconnect(&c);
 }
 
+/* ---- several senders ---- */
+
+enum { PIECE = 300 * 1000, PIECES = 5 };
+
+struct sender {
+    char letter;
+    int result;
+    int count; /* pieces that have gone */
+};
+
+static void send_pieces(void *arg)
+{
+    struct sender *s = arg;
+    char *data = malloc(PIECE);
+    memset(data, s->letter, PIECE);
+    for (int i = 0; i < PIECES && s->result == 0; i++) {
+        s->result = gn_wire_send(c.wire, &(struct iovec){data, PIECE}, 1);
+        s->count += s->result == 0;
+    }
+    free(data);
+}
+
+/* Reads whole pieces of one letter each until `total` have come. */
+static void expect_pieces(int total)
+{
+    static char text[PIECE];
+    for (int i = 0; i < total; i++) {
+        for (size_t n = 0; n < PIECE;) {
+            ssize_t got = recv(c.peer, text + n, PIECE - n, 0);
+            assert_true(got > 0);
+            n += (size_t)got;
+        }
+        for (size_t k = 1; k < PIECE; k++)
+            assert_int_equal(text[k], text[0]);
+    }
+}
+
+static void fibers_that_send_at_once_take_turns(void **state)
+{
+    (void)state;
+    struct sender senders[] = {{.letter = 'a'}, {.letter = 'b'}, {.letter = 'c'}};
+    connect_to(&c, &usual);
+    for (size_t i = 0; i < LENGTH(senders); i++)
+        go(send_pieces, &senders[i]);
+    gn_yield();
+    expect_pieces(3 * PIECES);
+    for (size_t i = 0; i < LENGTH(senders); i++)
+        assert_eventually(senders[i].count == PIECES);
+    disconnect(&c);
+}
+
+static void who_is_cancelled_in_the_queue_leaves_the_wire_sound(void **state)
+{
+    (void)state;
+    struct sender senders[] = {{.letter = 'a'}, {.letter = 'b'}, {.letter = 'c'}};
+    connect_to(&c, &usual);
+    go(send_pieces, &senders[0]);
+    struct gn_fiber *second = go(send_pieces, &senders[1]);
+    go(send_pieces, &senders[2]);
+    gn_yield();
+    gn_cancel(second, -ECANCELED);
+    assert_eventually(senders[1].result == -ECANCELED);
+    assert_false(c.wire->broken);
+    expect_pieces(2 * PIECES);
+    assert_eventually(senders[0].count == PIECES && senders[2].count == PIECES);
+    assert_int_equal(senders[1].count, 0);
+    disconnect(&c);
+}
+
+/* ---- holding back ---- */
+
+static ssize_t push(char *data, size_t n)
+{
+    return gn_wire_push(c.wire, &(struct iovec){data, n}, 1);
+}
+
+static void drain_peer(void *wanted)
+{
+    static char text[64 * 1024];
+    size_t *left = wanted;
+    while (*left > 0) {
+        ssize_t n = recv(c.peer, text, sizeof text, 0);
+        assert_true(n > 0);
+        *left -= (size_t)n;
+    }
+}
+
+/* The wait itself is for something else, and is told of nothing. */
+static void what_is_held_leaves_while_the_worker_waits_for_something_else(void **state)
+{
+    (void)state;
+    static char data[64 * 1024];
+    size_t filled = 0;
+    connect_to(&c, &usual);
+    say(&c, GET);
+    assert_true(next_request(&c, &r));
+    for (ssize_t n; (n = push(data, sizeof data)) > 0;)
+        filled += (size_t)n;
+    assert_false(c.wire->writable);
+    assert_int_equal(gn_wire_hold(c.wire, &(struct iovec){"held", 4}, 1), 0);
+    filled += 4;
+    go(drain_peer, &filled);
+    assert_int_equal(gn_park(gn_after_ms(20)), -ETIMEDOUT);
+    assert_eventually(filled == 0);
+    assert_null(c.wire->held);
+    gn_request_end(&r);
+    disconnect(&c);
+}
+
+static void what_is_held_can_be_taken_back(void **state)
+{
+    (void)state;
+    connect_to(&c, &usual);
+    say(&c, GET);
+    assert_true(next_request(&c, &r));
+    assert_false(gn_wire_take_back(c.wire, gn_wire_held(c.wire)));
+    assert_int_equal(gn_wire_hold(c.wire, &(struct iovec){"one", 3}, 1), 0);
+    size_t mark = gn_wire_held(c.wire);
+    assert_int_equal(gn_wire_hold(c.wire, &(struct iovec){"two", 3}, 1), 0);
+    assert_true(gn_wire_take_back(c.wire, mark));
+    assert_int_equal(gn_wire_flush(c.wire), 0);
+    assert_string_equal(heard(&c), "one");
+    assert_int_equal(gn_wire_hold(c.wire, &(struct iovec){"six", 3}, 1), 0);
+    assert_true(gn_wire_take_back(c.wire, 0));
+    assert_null(c.wire->held);
+    assert_int_equal(gn_wire_hold(c.wire, &(struct iovec){"ten", 3}, 1), 0);
+    gn_yield();
+    assert_false(gn_wire_take_back(c.wire, 0));
+    gn_request_end(&r);
+    disconnect(&c);
+}
+
+static void hold_two(void *unused)
+{
+    (void)unused;
+    assert_int_equal(gn_wire_hold(c.wire, &(struct iovec){"two", 3}, 1), 0);
+}
+
+static void only_the_worker_holds_back(void **state)
+{
+    (void)state;
+    connect_to(&c, &usual);
+    say(&c, GET);
+    assert_true(next_request(&c, &r));
+    go(hold_two, NULL);
+    assert_int_equal(gn_wire_hold(c.wire, &(struct iovec){"one", 3}, 1), 0);
+    gn_yield();
+    assert_string_equal(heard(&c), "onetwo");
+    gn_request_end(&r);
+    disconnect(&c);
+}
+
 /* ---- draining ---- */
 
 struct worker {
@@ -527,6 +679,11 @@ int main(void)
         on_a_fiber(a_peer_that_takes_nothing_is_given_up),
         on_a_fiber(what_is_held_goes_before_what_follows_and_before_a_wait),
         on_a_fiber(much_is_not_held),
+        on_a_fiber(fibers_that_send_at_once_take_turns),
+        on_a_fiber(who_is_cancelled_in_the_queue_leaves_the_wire_sound),
+        on_a_fiber(what_is_held_leaves_while_the_worker_waits_for_something_else),
+        on_a_fiber(what_is_held_can_be_taken_back),
+        on_a_fiber(only_the_worker_holds_back),
         on_a_fiber(draining_ends_an_idle_wire),
         on_a_fiber(draining_waits_for_an_answer),
         on_a_fiber(draining_lets_what_has_begun_come_to_its_end),
