@@ -183,15 +183,18 @@ static int push_table(lua_State *L)
     return 1;
 }
 
+/* Modules of the server, of which there is none here. */
+static const luaL_Reg absent[] = {{"genet.exchange", push_table},
+                                  {"genet.generations", push_table},
+                                  {"genet.sockets", push_table},
+                                  {NULL, NULL}};
+
 /* Makes every way to run a coroutine leave a frame; and lets the framework be required,
  * where there are no requests. */
 static int prepare(lua_State *L)
 {
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-    lua_pushcfunction(L, push_table);
-    lua_setfield(L, -2, "genet.exchange");
-    lua_pushcfunction(L, push_table);
-    lua_setfield(L, -2, "genet.generations");
+    luaL_setfuncs(L, absent, 0);
     lua_getglobal(L, "coroutine");
     replace(L, "close");
     replace(L, "resume");

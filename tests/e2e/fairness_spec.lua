@@ -64,7 +64,8 @@ describe("two requests that loop for ever", function()
       connection:close()
     end
     local log = server:stderr()
-    assert.truthy(log:find("error %[1%] GET /one: [^\n]*main.lua:14: more than 4 s of processor time\n"
+    assert.truthy(log:find("error %[1%] GET /one: [^\n]*main.lua:14: "
+      .. "more than 4 s of processor time\n"
       .. "stack traceback:\n[^\n]*main.lua:14: in field 'handler'"), log)
     other:close()
   end)

@@ -262,7 +262,7 @@ describe("a stream", function()
       local text, how = curl(version, url(path))
       assert.equal(status, how)
       assert.equal(arrives, status == 56 and arrives or text)
-      server:wait_for_log("error GET " .. path, from)
+      server:wait_for_log("error [1] GET " .. path, from)
     end)
   end
 
