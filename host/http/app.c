@@ -189,8 +189,8 @@ static int answered(lua_State *L, int status, lua_KContext context)
 {
     struct call *c = (struct call *)context;
     (void)status;
-    if (lua_isnil(L, -3))
-        return 0; /* written already */
+    if (lua_isnil(L, -3) || c->request->ws)
+        return 0; /* written already, or nothing to write to */
     if (c->request->progress != GN_UNANSWERED)
         return luaL_error(
             L, "the handler returned an answer after it had begun to write one");
@@ -250,27 +250,31 @@ static void on_gone(struct gn_wire *w)
     gn_vm_interrupt(w->worker, -ECANCELED);
 }
 
-/* A WebSocket ends with its handler. */
-static void finish_socket(struct gn_request *r, bool failed)
+/* A WebSocket ends with its handler, unless another generation's goes on with it. */
+static void finish_socket(struct gn_app *a, struct gn_request *r, bool failed)
 {
-    if (r->ws)
-        gn_ws_finish(r->ws, failed ? 1011 : 1000);
+    if (!r->ws || (r->ws->moving && !failed))
+        return;
+    gn_ws_finish(r->ws, !failed ? 1000 : a->vm.retired ? 1012 : 1011);
     r->ws = NULL;
 }
 
 void gn_app_handle(struct gn_app *a, struct gn_request *r)
 {
     a->requests++;
-    r->wire->on_gone = on_gone;
+    gn_vm_hold(&a->vm);
+    if (!r->ws)
+        r->wire->on_gone = on_gone;
     struct call c = {.app = a,
                      .method = "dispatch",
                      .request = r,
                      .exchange = gn_exchange_begin(&a->exchanges, r)};
     int failed =
         c.exchange < 0 ? -ENOMEM : gn_vm_call(&a->vm, dispatch, &c, dispatch_failed);
-    finish_socket(r, failed);
+    finish_socket(a, r, failed);
     if (c.exchange > 0)
         gn_exchange_end(&a->exchanges, c.exchange);
+    gn_vm_release(&a->vm);
     r->wire->on_gone = NULL;
     gn_wire_set_endless(r->wire, false);
     if (r->progress == GN_UNANSWERED)

@@ -54,7 +54,7 @@ void gn_app_free(struct gn_app *);
 void gn_app_end(struct gn_app *);
 
 /* Answers a request, whatever the script does: an error becomes a traceback in the log
- * and a 500. */
+ * and a 500. A WebSocket that is to have another handler is left open: r->ws. */
 void gn_app_handle(struct gn_app *, struct gn_request *);
 
 #endif

@@ -43,7 +43,7 @@ static bool status(struct gn_control *c, FILE *out)
 static bool reload(struct gn_control *c, FILE *out)
 {
     struct gn_generations *gs = c->generations;
-    int r = gn_generations_await(gs, gn_generations_reload(gs));
+    int r = gn_generations_await(gs, gn_generations_reload(gs), NULL);
     if (r > 0)
         fprintf(out, "generation %d serves\n", r);
     else

@@ -236,21 +236,32 @@ unsigned gn_generations_reload(struct gn_generations *gs)
     return gs->asked;
 }
 
-int gn_generations_await(struct gn_generations *gs, unsigned ticket)
+int gn_generations_await(struct gn_generations *gs, unsigned ticket,
+                         const struct gn_vm *caller)
 {
     int r = 0;
-    while (r == 0 && (int)(gs->answered - ticket) < 0)
+    bool retired = false;
+    while (r == 0 && !retired && (int)(gs->answered - ticket) < 0) {
         r = gn_generations_wait(gs, GN_NEVER);
+        retired = caller && caller->retired;
+    }
     if (r < 0)
         return r;
-    return gs->error ? -EBADMSG : (int)gs->last;
+    return gs->error && !retired ? -EBADMSG : (int)gs->last;
 }
 
 /* ---- serving ---- */
 
 void gn_generations_handle(struct gn_generations *gs, struct gn_request *r)
 {
-    gn_app_handle(gs->current, r);
+    struct gn_app *a;
+    do {
+        a = gs->current;
+        gn_app_handle(a, r);
+    } while (r->ws && gs->current != a);
+    if (r->ws) /* nobody goes on with it */
+        gn_ws_finish(r->ws, 1012);
+    r->ws = NULL;
 }
 
 unsigned gn_generations_drain(struct gn_generations *gs, int64_t deadline)

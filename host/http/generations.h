@@ -58,11 +58,13 @@ void gn_generations_handle(struct gn_generations *, struct gn_request *);
  * for gn_generations_await(); does not wait. */
 unsigned gn_generations_reload(struct gn_generations *);
 
-/* Waits for the outcome of a reload. Returns the number of the generation that serves
- * since, -EBADMSG when the load has failed (see `error`), or another negative errno.
- * May wait.
+/* Waits for the outcome of a reload, but no longer than until `caller` is retired: then
+ * it would wait for its own end. NULL: nobody's. Returns the number of the generation
+ * that serves since, -EBADMSG when the load has failed (see `error`), or another
+ * negative errno. May wait.
  */
-int gn_generations_await(struct gn_generations *, unsigned ticket);
+int gn_generations_await(struct gn_generations *, unsigned ticket,
+                         const struct gn_vm *caller);
 
 /* Waits until something changes: a load has ended, a generation has. Returns 0, or a
  * negative errno. May wait. */

@@ -37,7 +37,7 @@ static int g_reload(lua_State *L)
     struct gn_generations *gs = self(L);
     if (!gs->current)
         return luaL_error(L, "the scripts are being loaded already");
-    int r = gn_generations_await(gs, gn_generations_reload(gs));
+    int r = gn_generations_await(gs, gn_generations_reload(gs), gn_vm_of(L));
     if (r == -EBADMSG)
         return fail(L, gs->error);
     if (r < 0)

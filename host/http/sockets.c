@@ -1,5 +1,7 @@
 #include "sockets.h"
 
+#include "../vm/copy.h"
+
 #include "../vm/core.h"
 #include "../vm/vm.h"
 
@@ -178,6 +180,8 @@ static int s_receive(lua_State *L)
         return closed(L, find(L));
     if (r == -ETIMEDOUT)
         return failed(L, "timeout");
+    if (r == -ESTALE)
+        return failed(L, "moved");
     if (r < 0)
         return gn_vm_raise(L, r);
     enum gn_opcode kind = l->kind;
@@ -437,11 +441,66 @@ static const luaL_Reg mailbox_events[] = {
 
 /* ---- the module ---- */
 
+/* sockets.move(x): has its handler end: sockets.receive() says "moved" */
+static int s_move(lua_State *L)
+{
+    struct gn_ws *ws = find(L);
+    if (ws && !gn_ws_is_closed(ws))
+        gn_ws_move(ws);
+    return 0;
+}
+
+/* sockets.moving(x) -> whether it is to have another handler */
+static int s_moving(lua_State *L)
+{
+    const struct gn_ws *ws = find(L);
+    lua_pushboolean(L, ws && ws->moving);
+    return 1;
+}
+
+/* sockets.keep(x, value): leaves plain data to the next handler. Raises when it is not
+ * plain. */
+static int s_keep(lua_State *L)
+{
+    struct gn_ws *ws = find(L);
+    struct gn_packer p;
+    char why[256] = "out of memory";
+    int r = gn_packer_init(&p);
+    if (r == 0)
+        r = gn_pack(&p, L, 2);
+    if (r == -EINVAL)
+        gn_packer_explain(&p, "ws.state", why, sizeof why);
+    if (r == 0 && ws) {
+        gn_ws_keep(ws, p.data, p.size);
+        p.data = NULL;
+    }
+    gn_packer_term(&p);
+    return r < 0 ? luaL_error(L, "%s", why) : 0;
+}
+
+/* sockets.resume(x) -> what the handler before has left | nil. The socket is this
+ * handler's from now on. */
+static int s_resume(lua_State *L)
+{
+    struct gn_ws *ws = find(L);
+    struct gn_unpacker u;
+    if (!ws || !ws->moving)
+        return luaL_error(L, "there is no socket to go on with");
+    ws->moving = false;
+    if (!ws->kept)
+        return 0;
+    gn_unpack_begin(L, &u, ws->kept, ws->kept_size);
+    gn_unpack(L, &u);
+    return 1;
+}
+
 static const luaL_Reg functions[] = {
-    {"accept", s_accept},       {"receive", s_receive},     {"send", s_send},
-    {"ping", s_ping},           {"close", s_close},         {"is_open", s_is_open},
-    {"is_socket", s_is_socket}, {"join", s_join},           {"leave", s_leave},
-    {"publish", s_publish},     {"subscribe", s_subscribe}, {NULL, NULL},
+    {"move", s_move},       {"moving", s_moving},       {"keep", s_keep},
+    {"resume", s_resume},   {"accept", s_accept},       {"receive", s_receive},
+    {"send", s_send},       {"ping", s_ping},           {"close", s_close},
+    {"is_open", s_is_open}, {"is_socket", s_is_socket}, {"join", s_join},
+    {"leave", s_leave},     {"publish", s_publish},     {"subscribe", s_subscribe},
+    {NULL, NULL},
 };
 
 static int open_module(lua_State *L)

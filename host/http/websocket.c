@@ -494,7 +494,7 @@ int gn_ws_take(struct gn_ws *ws, int64_t deadline, struct gn_letter **letter)
 {
     int r = 0;
     ws->refs++;
-    while (r == 0 && !ws->first) {
+    while (r == 0 && !ws->first && !ws->moving) {
         if (ws->deaf && !gn_ws_is_closed(ws))
             begin_end(ws, ws->ending.code, "", 0);
         if (gn_ws_is_closed(ws))
@@ -502,6 +502,8 @@ int gn_ws_take(struct gn_ws *ws, int64_t deadline, struct gn_letter **letter)
         else
             r = wait_in(&ws->readers, deadline);
     }
+    if (r == 0 && ws->moving)
+        r = -ESTALE;
     struct gn_letter *l = *letter = r == 0 ? ws->first : NULL;
     if (l) {
         bool was_full = is_full(ws);
@@ -515,6 +517,21 @@ int gn_ws_take(struct gn_ws *ws, int64_t deadline, struct gn_letter **letter)
     }
     unref(ws);
     return r;
+}
+
+/* ---- from one handler to the next ---- */
+
+void gn_ws_move(struct gn_ws *ws)
+{
+    ws->moving = true;
+    wake_all(&ws->readers);
+}
+
+void gn_ws_keep(struct gn_ws *ws, char *data, size_t n)
+{
+    free(ws->kept);
+    ws->kept = data;
+    ws->kept_size = n;
 }
 
 /* ---- time ---- */
@@ -639,6 +656,7 @@ void gn_ws_finish(struct gn_ws *ws, int code)
     if (!ws->ended)
         lose(ws);
     detach(ws);
+    gn_ws_keep(ws, NULL, 0);
     unref(ws);
 }
 

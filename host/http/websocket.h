@@ -58,10 +58,13 @@ struct gn_ws {
     int64_t heard;                   /* when the last byte came */
     struct gn_ending ending;
     size_t at_close; /* bytes that waited when the timer was armed for the end */
-    bool asked;      /* it has been pinged, and nothing has come since */
-    bool deaf;       /* nothing more is taken from the peer: it has closed, or erred */
-    bool closed;     /* nothing more is sent but what is queued, a close last of all */
-    bool ended;      /* nor that */
+    char *kept;      /* what its handler leaves to the next one; or NULL */
+    size_t kept_size;
+    bool moving; /* its handler is to end, and another one to go on with it */
+    bool asked;  /* it has been pinged, and nothing has come since */
+    bool deaf;   /* nothing more is taken from the peer: it has closed, or erred */
+    bool closed; /* nothing more is sent but what is queued, a close last of all */
+    bool ended;  /* nor that */
 };
 
 void gn_hub_init(struct gn_hub *, struct gn_sched *, const struct gn_hub_options *);
@@ -78,8 +81,8 @@ struct gn_ws *gn_ws_new(struct gn_hub *, struct gn_wire *, size_t max_message,
 void gn_ws_begin(struct gn_ws *);
 
 /* Takes a message out of the inbox. May wait. Returns 0 and the letter, which the
- * caller frees; -EPIPE when no more will come (`ending` tells why), -ETIMEDOUT,
- * -ECANCELED or -ETIME. */
+ * caller frees; -EPIPE when no more will come (`ending` tells why), -ESTALE when they
+ * are another handler's, -ETIMEDOUT, -ECANCELED or -ETIME. */
 int gn_ws_take(struct gn_ws *, int64_t deadline, struct gn_letter **);
 
 /* Sends a message. May wait, while more than half of the queue is full, where it may
@@ -88,6 +91,14 @@ int gn_ws_send(struct gn_ws *, enum gn_opcode, const char *, size_t);
 
 /* Sends a control frame of at most GN_CONTROL_MOST bytes. Returns 0 or -EPIPE. */
 int gn_ws_control(struct gn_ws *, enum gn_opcode, const char *, size_t);
+
+/* Has its handler end, so that another one goes on with the open socket: what has come
+ * waits for that one. */
+void gn_ws_move(struct gn_ws *);
+
+/* Leaves bytes to the next handler, instead of what was left before. Takes them, from
+ * malloc(). */
+void gn_ws_keep(struct gn_ws *, char *data, size_t n);
 
 /* Begins the end: nothing more is sent after this. Does nothing to a socket that is
  * closed or closing. The reason is cut to what fits. */

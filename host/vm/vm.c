@@ -406,9 +406,21 @@ void gn_vm_interrupt(struct gn_fiber *f, int cause)
         gn_scope_cancel(&c->scope, cause);
 }
 
+void gn_vm_hold(struct gn_vm *vm)
+{
+    vm->held++;
+}
+
+void gn_vm_release(struct gn_vm *vm)
+{
+    vm->held--;
+    if (vm->waiter)
+        gn_wake(vm->waiter);
+}
+
 static unsigned left(const struct gn_vm *vm, unsigned kinds)
 {
-    unsigned n = 0;
+    unsigned n = kinds & 1 << GN_CALL_HOST ? vm->held : 0;
     for (int k = 0; k < GN_CALL_KINDS; k++)
         n += kinds & 1u << k ? vm->count[k] : 0;
     return n;

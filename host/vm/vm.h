@@ -27,6 +27,7 @@ struct gn_vm {
     unsigned idle_count;
     struct gn_list calls;          /* that run */
     unsigned count[GN_CALL_KINDS]; /* of them */
+    unsigned held;                 /* by the host, see gn_vm_hold() */
     struct gn_fiber *waiter;       /* in gn_vm_wait(), or NULL */
     bool closing;                  /* gn_vm_cancel() has been called */
     int on_end; /* in the registry: what to tell of ended calls that had a `current` */
@@ -100,6 +101,10 @@ struct gn_call *gn_call_self(void);
 /* Interrupts what runs on a fiber, see gn_scope_cancel(); does nothing where no Lua
  * runs. */
 void gn_vm_interrupt(struct gn_fiber *, int cause);
+
+/* Between the two the state counts as in use by a call of the host's. */
+void gn_vm_hold(struct gn_vm *);
+void gn_vm_release(struct gn_vm *);
 
 /* Waits until no call of these kinds runs any more, or the deadline. Returns how many
  * do. May wait; it is no cancellation point. */

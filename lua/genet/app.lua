@@ -317,6 +317,7 @@ end
 -- @usage app:retire()
 function App:retire()
   timer.stop_all()
+  websocket.retire()
   for at = #self.unload, 1, -1 do
     local ok, problem = xpcall(self.unload[at], debug.traceback)
     if not ok then log.error("app:on_unload: %s", problem) end

@@ -65,6 +65,9 @@ end
 -- @treturn[3] integer the code of who closed first; 1005 for a close without one, 1006 when the
 --   client went away without a close
 -- @treturn[3] string the reason that came with it
+-- @treturn[4] nil
+-- @treturn[4] string `"moved"`: the handler of the next generation goes on with the socket, once
+--   this one returns
 -- @raise `"cancelled"` when the task is cancelled
 -- @usage local message, kind = ws:receive(10)
 -- if not message and kind == "closed" then return end
@@ -354,7 +357,37 @@ local function shake_hands(req, options)
   return ws
 end
 
+-- From one generation to the next -----------------------------------------------------------
+
+local POLICIES = {keep = true, move = true, close = true}
+
+local function check_policy(policy)
+  if policy == nil or POLICIES[policy] then return policy or "keep" end
+  error(("option 'on_reload' is \"keep\", \"move\" or \"close\", not %q"):format(policy), 0)
+end
+
+-- An open socket that the generation before has left to this one.
+local function take_over(req)
+  local left = sockets.resume(req._exchange) or {}
+  local ws = setmetatable({
+    id = req._exchange,
+    subprotocol = left.subprotocol,
+    request = req,
+    state = left.state,
+  }, WebSocket)
+  live[ws.id] = ws
+  return ws
+end
+
+local function hand_over(ws)
+  if not sockets.moving(ws.id) then return end
+  sockets.keep(ws.id, {subprotocol = ws.subprotocol, state = ws.state})
+end
+
+-- Options -------------------------------------------------------------------------------------
+
 local OPTIONS = {
+  on_reload = "string",
   subprotocols = "table",
   origins = "table",
   max_message = "number",
@@ -415,8 +448,22 @@ function websocket.handler(options, fn)
       "^[%w!#$%%&'*+.^_`|~-]+$"),
     origins = origin_set(options.origins),
   }
+  local policy = check_policy(options.on_reload)
   return function(req, ...)
-    fn(shake_hands(req, agreed), ...)
+    local ws = sockets.is_socket(req._exchange) and take_over(req) or shake_hands(req, agreed)
+    ws.on_reload = policy
+    fn(ws, ...)
+    hand_over(ws)
+  end
+end
+
+--- Does to the open sockets of this state what their routes say of a reload: the host calls it,
+-- through the app, when a later generation serves.
+-- @usage websocket.retire()
+function websocket.retire()
+  for id, ws in pairs(live) do
+    if ws.on_reload == "close" then sockets.close(id, 1012, "reloaded") end
+    if ws.on_reload == "move" then sockets.move(id) end
   end
 end
 

@@ -1,6 +1,7 @@
 -- Scripts are edited while they are served.
 local support = require "tests.e2e.support"
 local lfs = require "lfs"
+local ws_client = require "tests.e2e.websocket.client"
 
 -- A script whose every answer names `version`, before and after a wait.
 local function site(version)
@@ -251,6 +252,78 @@ describe("a reload", function()
       assert.equal("2", body())
       assert.truthy(server:stderr():find("'hits' cannot be kept: it.fn is a function", 1, true),
         server:stderr())
+    end)
+  end)
+
+  describe("with open WebSockets", function()
+    -- Each message is answered with the version, how many came, and the subprotocol.
+    local function echo(version, policy)
+      return ([[
+        local app = require("genet").app()
+        app:websocket("/ws", {on_reload = %q, subprotocols = {"count"}}, function(ws)
+          ws.state = ws.state or {count = 0}
+          ws:join("news")
+          for message in ws:messages() do
+            ws.state.count = ws.state.count + 1
+            ws:send(("%s %%s %%d %%s"):format(message, ws.state.count, ws.subprotocol))
+          end
+        end)
+        app:get("/publish", function()
+          return tostring(require("genet").publish("news", "it rains"))
+        end)
+        return app
+      ]]):format(policy, version)
+    end
+
+    local function open(policy, args)
+      serve{args = args, scripts = {["main.lua"] = echo("one", policy)}}
+      local ws = ws_client.open(server, "/ws", {"Sec-WebSocket-Protocol: count"})
+      ws:send("a")
+      assert.equal("one a 1 count", (ws:receive()))
+      return ws
+    end
+
+    it("keeps them until the deadline of their generation", function()
+      local ws = open("keep", {"--drain", "0.5"})
+      finally(function() ws:vanish() end)
+      server:save("main.lua", echo("two", "keep"))
+      server:tell("reload")
+      ws:send("b")
+      assert.equal("one b 2 count", (ws:receive()))
+      assert.equal(1012, select(2, ws:receive()))
+      wait_for_end_of(1)
+    end)
+
+    it("closes them at once", function()
+      local ws = open("close")
+      finally(function() ws:vanish() end)
+      server:tell("reload")
+      assert.equal(1012, select(2, ws:receive()))
+      wait_for_end_of(1)
+    end)
+
+    it("moves them to the next generation, with their state and topics", function()
+      local ws = open("move")
+      finally(function() ws:vanish() end)
+      for turn, version in ipairs{"two", "three"} do
+        server:save("main.lua", echo(version, "move"))
+        server:tell("reload")
+        ws:send("b")
+        assert.equal(version .. " b " .. turn + 1 .. " count", (ws:receive()))
+        assert.equal("1", body("/publish"))
+        assert.equal("it rains", (ws:receive()))
+        wait_for_end_of(turn)
+      end
+    end)
+
+    it("closes those whose route is gone", function()
+      local ws = open("move")
+      finally(function() ws:vanish() end)
+      server:save("main.lua", site "two")
+      server:tell("reload")
+      assert.equal(1012, select(2, ws:receive()))
+      wait_for_end_of(1)
+      assert.equal("two", body())
     end)
   end)
 
