@@ -27,6 +27,7 @@ local check = require "genet.check"
 local cookie = require "genet.cookie"
 local core = require "genet.core"
 local crypto = require "genet.crypto"
+local exchange = require "genet.exchange"
 local json = require "genet.json"
 local log = require "genet.log"
 local task = require "genet.task"
@@ -241,6 +242,7 @@ function Sessions:open(req)
     age = age,
     id = id,
     was_sent = #values > 0,
+    sealed = exchange.started(req._exchange),
   }
   rawset(req, "_finish", session.finish)
   return object(state)

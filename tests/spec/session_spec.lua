@@ -172,6 +172,21 @@ describe("genet.session", function()
     assert.matches("^a.*the session cannot be changed: the answer has been started$", body)
   end)
 
+  it("can be read once the answer has begun", function()
+    local late = site({secret = SECRET}, {["/"] = function(req)
+      req:start()
+      req:write(tostring(req.session.user))
+      req.session.user = "late"
+    end})
+    get(client, "/set/ann")
+    late.jar = client.jar
+    local x = support.exchange{headers = {"Cookie", "session=" .. client.jar.session}}
+    local err = support.raised(late.app.dispatch, late.app, x, "GET", "/")
+    assert.matches("session_spec.lua:%d+: the session cannot be changed", err)
+    assert.same({"ann"}, x.written)
+    assert.is_nil((late.app:failed(x, err)))
+  end)
+
   it("is cleared, and its cookie goes", function()
     get(client, "/set/ann")
     local _, head = get(client, "/clear")
