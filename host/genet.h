@@ -41,9 +41,10 @@ struct genet_options {
     double drain;          /* seconds that requests may go on after genet_stop(); 30 */
     double load_timeout;   /* seconds that loading the scripts may take; 10 */
     const char *control;   /* path of the control socket; NULL: see `genet status` */
-    bool patch;            /* let io and os wait cooperatively; true */
-    bool reload;           /* load them again when one has changed */
-    bool debug;            /* show errors, and who serves, in answers */
+    const char *const *config; /* "NAME=VALUE" for app.config, ended by NULL; NULL */
+    bool patch;                /* let io and os wait cooperatively; true */
+    bool reload;               /* load them again when one has changed */
+    bool debug;                /* show errors, and who serves, in answers */
     double slice;     /* seconds that a handler may compute before others run; 0: it is
                          not preempted; 0.05 */
     double cpu_limit; /* seconds of processor time for a request or task; 0: no limit;

@@ -8,6 +8,7 @@
 #include "vm/vm.h"
 
 #include <lauxlib.h>
+#include <openssl/crypto.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ struct command {
     bool patch;                              /* of `run`: see lua/genet/patch.lua */
     char **certificates, **keys, *client_ca; /* of `runserver` */
     char *control;                           /* path of the control socket, or NULL */
+    char **config;                           /* "NAME=VALUE" for the app */
     char **list; /* addresses to listen on, or the script's arguments; ended by NULL */
 };
 
@@ -89,6 +91,8 @@ static void read_server(lua_State *L, struct command *c)
     o->path = c->path = copy_field(L, "path");
     c->list = list_field(L, "listen");
     o->listen = (const char *const *)c->list;
+    c->config = list_field(L, "config");
+    o->config = (const char *const *)c->config;
     c->certificates = list_field(L, "cert");
     o->certificates = (const char *const *)c->certificates;
     c->keys = list_field(L, "key");
@@ -184,6 +188,7 @@ static void free_list(char **list)
 static void free_command(struct command *c)
 {
     free_list(c->list);
+    free_list(c->config);
     free_list(c->certificates);
     free_list(c->keys);
     free(c->client_ca);
@@ -268,6 +273,9 @@ int main(int argc, char **argv)
     static struct command
         c; /* not on this stack: a script may call os.exit() on another */
     c = (struct command){.argc = argc, .argv = argv};
+    /* No cleaning up at exit: luaossl keeps references, and threads of the pool may
+     * still compute. */
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
     if (in_lua(read_command, &c) < 0)
         return EXIT_MISUSE;
     signal(SIGPIPE, SIG_IGN);

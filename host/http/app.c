@@ -47,6 +47,15 @@ static void call_module(lua_State *L, const char *module, const char *name)
     lua_call(L, 0, 0);
 }
 
+static void push_list(lua_State *L, char **list)
+{
+    lua_newtable(L);
+    for (lua_Integer i = 0; list && list[i]; i++) {
+        lua_pushstring(L, list[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+}
+
 static int load(lua_State *L)
 {
     struct loading *l = lua_touserdata(L, 1);
@@ -60,7 +69,8 @@ static int load(lua_State *L)
         call_module(L, "genet.patch", "patch_all");
     gn_vm_push_function(L, "genet.loader", "load");
     lua_pushstring(L, l->options->path);
-    lua_call(L, 1, 1);
+    push_list(L, l->options->config);
+    lua_call(L, 2, 1);
     a->dispatch = ref_field(L, "dispatch");
     a->failed = ref_field(L, "failed");
     a->app = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -244,6 +254,31 @@ static int dispatch_failed(lua_State *L)
     return 0;
 }
 
+/* What was given to exchange.on_end, the latest first; each is called, whatever the
+ * others do. */
+static int end(lua_State *L)
+{
+    struct call *c = lua_touserdata(L, 1);
+    while (gn_exchange_endings(&c->app->exchanges, c->exchange, L)) {
+        for (lua_Integer i = luaL_len(L, -1); i > 0; i--) {
+            lua_geti(L, -1, i);
+            if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
+                gn_log(GN_ERROR, "at the end of %s %s: %s", c->request->head->method,
+                       c->request->head->target, luaL_tolstring(L, -1, NULL));
+                lua_pop(L, 2);
+            }
+        }
+        lua_pop(L, 1);
+    }
+    return 0;
+}
+
+static int end_failed(lua_State *L)
+{
+    gn_log(GN_ERROR, "%s\n%s", luaL_tolstring(L, 2, NULL), lua_tostring(L, 3));
+    return 0;
+}
+
 /* Nobody waits for the answer any more. */
 static void on_gone(struct gn_wire *w)
 {
@@ -272,11 +307,14 @@ void gn_app_handle(struct gn_app *a, struct gn_request *r)
     int failed =
         c.exchange < 0 ? -ENOMEM : gn_vm_call(&a->vm, dispatch, &c, dispatch_failed);
     finish_socket(a, r, failed);
-    if (c.exchange > 0)
-        gn_exchange_end(&a->exchanges, c.exchange);
-    gn_vm_release(&a->vm);
     r->wire->on_gone = NULL;
     gn_wire_set_endless(r->wire, false);
+    if (c.exchange > 0) {
+        if (gn_exchange_has_endings(&a->exchanges, c.exchange))
+            gn_vm_call(&a->vm, end, &c, end_failed);
+        gn_exchange_end(&a->exchanges, c.exchange);
+    }
+    gn_vm_release(&a->vm);
     if (r->progress == GN_UNANSWERED)
         gn_respond_error(r, failed == -ENOMEM ? 503 : 500, NULL);
     if (r->progress == GN_STREAMING)

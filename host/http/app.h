@@ -13,6 +13,7 @@ enum { GN_ABORT_SECONDS = 2 }; /* in which what has been cancelled must clean up
 
 struct gn_app_options {
     const char *path;        /* a script, or a directory of them */
+    char **config;           /* "NAME=VALUE", ended by NULL; NULL: none */
     unsigned number;         /* of this generation */
     int64_t load_timeout;    /* ns */
     struct gn_hub *hub;      /* of the host's WebSockets; borrowed */

@@ -58,6 +58,7 @@ lua_Integer gn_exchange_begin(struct gn_exchanges *xs, struct gn_request *r)
         return -ENOMEM;
     struct gn_exchange_slot *slot = &xs->slots[i];
     slot->request = r;
+    slot->endings = LUA_NOREF;
     return (lua_Integer)(++slot->serial << INDEX_BITS | i);
 }
 
@@ -78,6 +79,23 @@ struct gn_request *gn_exchange_find(const struct gn_exchanges *xs, lua_Integer n
     return slot ? slot->request : NULL;
 }
 
+bool gn_exchange_has_endings(const struct gn_exchanges *xs, lua_Integer number)
+{
+    return find(xs, number)->endings != LUA_NOREF;
+}
+
+bool gn_exchange_endings(struct gn_exchanges *xs, lua_Integer number, lua_State *L)
+{
+    struct gn_exchange_slot *slot = find(xs, number);
+    int list = slot->endings;
+    if (list == LUA_NOREF)
+        return false;
+    slot->endings = LUA_NOREF;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, list);
+    luaL_unref(L, LUA_REGISTRYINDEX, list);
+    return true;
+}
+
 void gn_exchange_end(struct gn_exchanges *xs, lua_Integer number)
 {
     struct gn_exchange_slot *slot = find(xs, number);
@@ -88,13 +106,18 @@ void gn_exchange_end(struct gn_exchanges *xs, lua_Integer number)
 
 /* ---- arguments and results ---- */
 
-static struct gn_request *check(lua_State *L)
+static struct gn_exchange_slot *check_slot(lua_State *L)
 {
     struct gn_exchanges *xs = lua_touserdata(L, lua_upvalueindex(1));
     struct gn_exchange_slot *slot = find(xs, luaL_checkinteger(L, 1));
     if (!slot)
         luaL_error(L, "the request has ended");
-    return slot->request;
+    return slot;
+}
+
+static struct gn_request *check(lua_State *L)
+{
+    return check_slot(L)->request;
 }
 
 /* nil and why: for failures of the world. */
@@ -218,6 +241,22 @@ static int x_id(lua_State *L)
     lua_pushfstring(L, "%p-%I", (void *)(uintptr_t)atomic_load(&start),
                     (lua_Integer)atomic_fetch_add(&count, 1) + 1);
     return 1;
+}
+
+/* exchange.on_end(x, fn): fn is called when the request has been answered, or could not
+ * be; what was given last comes first */
+static int x_on_end(lua_State *L)
+{
+    struct gn_exchange_slot *slot = check_slot(L);
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    if (slot->endings == LUA_NOREF) {
+        lua_newtable(L);
+        slot->endings = luaL_ref(L, LUA_REGISTRYINDEX);
+    }
+    lua_rawgeti(L, LUA_REGISTRYINDEX, slot->endings);
+    lua_pushvalue(L, 2);
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    return 0;
 }
 
 /* ---- the body ---- */
@@ -352,6 +391,7 @@ static const luaL_Reg functions[] = {
     {"detach", x_detach},
     {"endless", x_endless},
     {"limit", x_limit},
+    {"on_end", x_on_end},
     {"read", x_read},
     {"body", x_body},
     {"start", x_start},

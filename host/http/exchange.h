@@ -14,6 +14,7 @@
 struct gn_exchange_slot {
     struct gn_request *request; /* NULL while free */
     uint64_t serial;            /* of the latest exchange here */
+    int endings; /* in the registry: a list of functions, see gn_exchange_endings() */
     uint32_t next_free;
 };
 
@@ -28,6 +29,13 @@ void gn_exchanges_term(struct gn_exchanges *);
 /* Gives a request a number; borrows it until gn_exchange_end(). Returns it (positive)
  * or -ENOMEM. */
 lua_Integer gn_exchange_begin(struct gn_exchanges *, struct gn_request *);
+
+/* Pushes what `exchange.on_end` was given, a list of functions, and forgets it. Returns
+ * false, and pushes nothing, when that is none. */
+bool gn_exchange_endings(struct gn_exchanges *, lua_Integer, lua_State *);
+
+/* Whether there are any. */
+bool gn_exchange_has_endings(const struct gn_exchanges *, lua_Integer);
 
 /* From now on using the number raises "the request has ended". */
 void gn_exchange_end(struct gn_exchanges *, lua_Integer);

@@ -152,6 +152,7 @@ static void set_error(struct gn_generations *gs, char *error)
 static struct gn_app *load(struct gn_generations *gs)
 {
     const struct gn_app_options o = {.path = gs->options.path,
+                                     .config = gs->options.config,
                                      .number = gs->last + 1,
                                      .load_timeout = gs->options.load_timeout,
                                      .hub = gs->options.hub,

@@ -15,6 +15,7 @@ struct gn_watcher;
 struct gn_generations_options {
     struct gn_hub *hub;      /* of the host's WebSockets; borrowed */
     const char *path;        /* a script, or a directory of them; borrowed */
+    char **config;           /* "NAME=VALUE" for the app, ended by NULL; borrowed */
     int64_t drain;           /* ns that a generation may take to end */
     int64_t load_timeout;    /* ns that loading may take */
     bool patch;              /* io and os wait cooperatively */

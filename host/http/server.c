@@ -23,6 +23,7 @@ struct genet {
     char *path;
     char **listen; /* ended by NULL */
     struct gn_sched *sched;
+    char **config;
     char **certificates, **keys, *client_ca; /* NULL without TLS */
     char *control_path;                      /* NULL: the usual place */
     struct gn_tls_site *tls;
@@ -95,6 +96,7 @@ struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
     g->reload = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->path = strdup(o->path);
     g->listen = copy_list(o->listen);
+    g->config = copy_list(o->config);
     g->certificates = copy_list(o->certificates);
     g->keys = copy_list(o->keys);
     g->client_ca = o->client_ca ? strdup(o->client_ca) : NULL;
@@ -102,8 +104,8 @@ struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
     g->sched = gn_sched_new();
     if (g->sched)
         g->sched->pool = gn_pool_new(GN_POOL_THREADS);
-    if (g->stop >= 0 && g->reload >= 0 && g->path && g->listen && g->certificates &&
-        g->keys && g->sched && g->sched->pool)
+    if (g->stop >= 0 && g->reload >= 0 && g->path && g->listen && g->config &&
+        g->certificates && g->keys && g->sched && g->sched->pool)
         return g;
 fail:
     snprintf(error, room, "cannot start: %s", strerror(errno));
@@ -125,6 +127,7 @@ void genet_free(struct genet *g)
         close(g->reload);
     free(g->path);
     free_list(g->listen);
+    free_list(g->config);
     free_list(g->certificates);
     free_list(g->keys);
     free(g->client_ca);
@@ -279,6 +282,7 @@ static void open_generations(struct genet *g)
     gn_generations_init(&g->generations, g->sched,
                         &(struct gn_generations_options){
                             .path = g->path,
+                            .config = g->config,
                             .drain = (int64_t)(o->drain * GN_SECOND),
                             .load_timeout = (int64_t)(o->load_timeout * GN_SECOND),
                             .hub = &g->hub,

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <math.h>
+#include <pthread.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 int64_t gn_check_deadline(lua_State *L, int arg)
@@ -91,6 +93,23 @@ static int core_now(lua_State *L)
     return 1;
 }
 
+/* core.secret() -> 32 random bytes, the same for every state of this process */
+static int core_secret(lua_State *L)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static char secret[32];
+    static bool made;
+    pthread_mutex_lock(&lock);
+    if (!made)
+        made = getrandom(secret, sizeof secret, 0) == sizeof secret;
+    bool good = made;
+    pthread_mutex_unlock(&lock);
+    if (!good)
+        return luaL_error(L, "the system gives no random bytes");
+    lua_pushlstring(L, secret, sizeof secret);
+    return 1;
+}
+
 static const luaL_Reg core[] = {
     {"sleep", core_sleep},
     {"yield", core_yield},
@@ -99,6 +118,8 @@ static const luaL_Reg core[] = {
     {"generation", core_generation},
     {"now", core_now},
     {"retiring", core_retiring},
+    {"secret", core_secret},
+    {"temporary_file", gn_core_temporary_file},
     {NULL, NULL},
 };
 

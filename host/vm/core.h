@@ -8,6 +8,10 @@
 /* The deadline for the number of seconds given as an argument. */
 int64_t gn_check_deadline(lua_State *, int arg);
 
+/* core.temporary_file(directory) -> file, path of it for other processes | nil, error,
+ * errno. The file has no name: it goes when it is closed, or the process ends. */
+int gn_core_temporary_file(lua_State *);
+
 int luaopen_genet_core(lua_State *L);
 
 #endif

@@ -4,6 +4,7 @@
 local check = require "genet.check"
 local exchange = require "genet.exchange"
 local generations = require "genet.generations"
+local guard = require "genet.guard"
 local log = require "genet.log"
 local Request = require "genet.request"
 local response = require "genet.response"
@@ -257,6 +258,41 @@ function App:websocket(rule, options, handler)
   located(place, define_websocket, self, place, rule, options, handler)
 end
 
+local function set_once(self, place, field, given)
+  if not app.is(self) then error("an app was expected: write app:sessions, not app.sessions", 0) end
+  if self[field] then error("this has been called already, at " .. self[field].place, 0) end
+  self[field] = {place = place, given = given}
+end
+
+--- Gives requests a session: see `genet.session`. It is for all scripts that are served together.
+-- @tparam[opt] table options `secret`, a string of 16 bytes at least, or a list of them, the first
+--   of which signs while all are believed (`secret_key` of the configuration unless told, or a
+--   random one); `name` of the cookie (`"session"`); `max_age`, the seconds after which a session
+--   that has not changed ends (until the browser is closed, or 31 days, unless told); `refresh`,
+--   to send the cookie again when half of that is over; `secure` (where the scheme is https);
+--   `path`, `domain`, `samesite` (`"Lax"`); `store`, for sessions that are kept on the server
+-- @usage app:sessions{secret = os.getenv "SECRET", max_age = 7 * 86400}
+function App:sessions(options)
+  local place = caller_place()
+  located(place, set_once, self, place, "session_options", options or {})
+end
+
+--- Refuses forms that other sites have a browser send: a POST, PUT, PATCH or DELETE that has
+-- cookies, or is a form, needs the token of `req:csrf_token` in the field `csrf_token` or the
+-- header `X-CSRF-Token`, and the right `Origin` if it tells one; else it is answered with 400.
+-- The form of a request without the header is read before its handler is called: one that takes
+-- the parts of large forms as they come is to be exempt, and to call `req:check_csrf` itself.
+-- @tparam[opt] table options `exempt`, a list of rules or names of routes; `origins`, a list of
+--   those that may send forms, such as `"https://example.org"`; `fetch_metadata`, to believe a
+--   browser that says `Sec-Fetch-Site: same-origin` in place of a token
+-- @usage app:protect_forms{exempt = {"/hook/<name>"}}
+function App:protect_forms(options)
+  local place = caller_place()
+  located(place, function()
+    set_once(self, place, "form_options", require("genet.csrf").new(options))
+  end)
+end
+
 --- Takes over the routes of another app, in their order. A route that is here already is passed
 -- over, so two scripts may return the same app.
 -- @tparam App other
@@ -272,11 +308,14 @@ function App:include(other)
     if not here[fn] then table.insert(self.unload, fn) end
   end
   for name, value in pairs(other.kept) do self.kept[name] = value end
+  guard.include(self, other)
 end
 
 --- Ends the definition of routes: adding one raises from now on.
 -- @usage app:freeze()
 function App:freeze()
+  if self.frozen then return end
+  guard.install(self)
   self.frozen = true
 end
 
@@ -375,7 +414,6 @@ function App:dispatch(x, method, path)
 end
 
 --- The answer to what a handler raised. The host calls it.
--- @function App:failed
 -- @tparam integer x the number of the exchange
 -- @param err the error value
 -- @tparam boolean ended whether the request was ended for its use of the processor
@@ -388,8 +426,9 @@ end
 -- @treturn[2] nil
 -- @treturn[2] boolean
 -- @usage local status, head, body, logged = app:failed(x, err)
-function App.failed(_, x, err, ended)
+function App:failed(x, err, ended)
   local code, head, body, logged = response.failure(err, ended and 503)
+  if self.unfinished then head = head .. guard.failed(self, x) end
   if exchange.started(x) then return nil, nil, nil, logged or websocket.is(x) end
   return code, head, body, logged
 end

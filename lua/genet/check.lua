@@ -87,19 +87,34 @@ function check.count(value, what, least)
   return n
 end
 
+local function wrong_options(options, what, types)
+  if type(options) ~= "table" then
+    return ("%s: a table of options was expected, not %s"):format(what, describe(options))
+  end
+  for key, value in pairs(options) do
+    local expected = types[key]
+    if not expected then return ("%s: unknown option '%s'"):format(what, tostring(key)) end
+    if type(value) ~= expected then
+      return ("%s: option '%s': a %s was expected, not %s"):format(what, key, expected,
+        describe(value))
+    end
+  end
+end
+
 --- A table of options, each of the type that `types` names for it.
 -- @usage check.options(options, "genet.async", {name = "string", detach = "boolean"})
 function check.options(options, what, types)
-  if options == nil then return {} end
-  if type(options) ~= "table" then refuse(what, "a table of options", options) end
-  for key, value in pairs(options) do
-    local expected = types[key]
-    if not expected then error(("%s: unknown option '%s'"):format(what, tostring(key)), 3) end
-    if type(value) ~= expected then
-      refuse(("%s: option '%s'"):format(what, key), "a " .. expected, value)
-    end
-  end
-  return options
+  local problem = options ~= nil and wrong_options(options, what, types)
+  if problem then error(problem, 3) end
+  return options or {}
+end
+
+--- The same, whose error has no place: for callers who name one.
+-- @usage check.plain_options(options, "app:sessions", {name = "string"})
+function check.plain_options(options, what, types)
+  local problem = options ~= nil and wrong_options(options, what, types)
+  if problem then error(problem, 0) end
+  return options or {}
 end
 
 return check

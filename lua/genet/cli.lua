@@ -36,6 +36,12 @@ local function level(text)
   return nil, ("'%s' is not error, warn, info or debug"):format(text)
 end
 
+local function proxy_range(text)
+  local range, problem = require("genet.address").range(text)
+  if range then return text end
+  return nil, problem
+end
+
 -- An option whose bad values are told together with its name.
 local function option(command, names, description, convert)
   local name = names:match("%-%-%S+")
@@ -73,6 +79,8 @@ local function add_runserver(parser)
   command:option("--client-ca", "Clients must show a certificate of these authorities, PEM.")
     :argname("<file>")
   command:flag("--redirect-https", "Send plain requests to the address of TLS.")
+  option(command, "--trusted-proxy", "Believe what this peer forwards of its clients: ADDR, "
+    .. "ADDR/BITS or unix. May be given again.", proxy_range):argname("<address>"):count("*")
   option(command, "--max-connections", "The most connections at once.", integer(1, 65536))
     :argname("<n>"):default("10000")
   option(command, "--max-per-ip", "The most connections of one address; 0 for no limit.",
@@ -174,6 +182,12 @@ local function check_tls(options)
   if wish and #options.cert == 0 then refuse(wish .. " needs a --cert") end
 end
 
+-- What app.config is told, as NAME=VALUE.
+local function configuration(options)
+  local proxies = options.trusted_proxy
+  return #proxies > 0 and {"trusted_proxies=" .. table.concat(proxies, ",")} or {}
+end
+
 local function check_there(path, wanted)
   local mode = lfs.attributes(path, "mode")
   if not mode then refuse(("'%s': no such file or directory"):format(path)) end
@@ -196,6 +210,7 @@ function cli.parse(args)
     check_there(options.path)
     check_tls(options)
     options.listen = addresses(options)
+    options.config = configuration(options)
     options.patch = not options.no_patch
     options.reload = (options.reload or options.debug) and not options.no_reload
   end

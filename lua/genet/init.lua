@@ -23,7 +23,10 @@ local websocket = require "genet.websocket"
 -- Modules that are loaded when a script first asks for them.
 local LATER = {
   http = "genet.http", -- the client
+  password = "genet.password",
   process = "genet.process",
+  session = "genet.session", -- stores of sessions
+  template = "genet.template", -- in Jinja's language
 }
 
 local genet = {

@@ -9,9 +9,14 @@ local new_cjson = require("cjson.safe").new
 
 local error, getmetatable, math_type, next, type = error, getmetatable, math.type, next, type
 
-local cjson = new_cjson()
-cjson.encode_sparse_array(true, 1, 0)
-cjson.decode_invalid_numbers(false)
+local function new_coder()
+  local coder = new_cjson()
+  coder.encode_sparse_array(true, 1, 0)
+  coder.decode_invalid_numbers(false)
+  return coder
+end
+
+local cjson = new_coder()
 
 local json = {
   --- What `null` is read as, and what writes it.
@@ -120,15 +125,31 @@ local function with_integers(value)
   return value
 end
 
+-- Coders for other depths than the usual, each of which keeps its own: a task may be preempted
+-- between setting it and reading.
+local by_depth = {}
+
+local function coder_for(max_depth)
+  local coder = by_depth[max_depth]
+  if not coder then
+    coder = new_coder()
+    coder.decode_max_depth(max_depth)
+    by_depth[max_depth] = coder
+  end
+  return coder
+end
+
 --- Reads JSON.
 -- @function json.decode
 -- @tparam string text
+-- @tparam ?integer max_depth of arrays and objects in each other, 1000 unless told
 -- @return[1] the value; whole numbers are integers, `null` is `json.null`
 -- @treturn[2] nil
 -- @treturn[2] string what is wrong with the text
 -- @usage json.decode("[1, 2.5]") --> {1, 2.5}
-function json.decode(text)
-  local value, problem = cjson.decode(text)
+function json.decode(text, max_depth)
+  local coder = max_depth and coder_for(max_depth) or cjson
+  local value, problem = coder.decode(text)
   if value == nil then return nil, problem end
   return with_integers(value)
 end

@@ -6,6 +6,7 @@ local core = require "genet.core"
 local generations = require "genet.generations"
 local lfs = require "lfs"
 local live = require "genet.live"
+local proxy = require "genet.proxy"
 
 local loader = {}
 
@@ -60,17 +61,30 @@ function loader.search_beside(file)
   search_in(file:match("^(.*)/[^/]*$") or ".")
 end
 
+-- Lines of NAME=VALUE as a table.
+local function read_config(lines)
+  local config = {}
+  for _, line in ipairs(lines or {}) do
+    local name, value = line:match("^([^=]*)=(.*)$")
+    if not name then error(("'%s' is no NAME=VALUE"):format(line), 0) end
+    config[name] = value
+  end
+  return config
+end
+
 --- Loads a script, or every `*.lua` in a directory in the order of their names, into one app.
 -- Raises when a script cannot be read, fails, returns something else than an app or a function
 -- that takes one, or defines a route twice. Waits when a script does.
 -- @tparam string path a file or a directory
+-- @tparam ?{string,...} config `NAME=VALUE` for `app.config`
 -- @treturn App
 -- @usage local app = loader.load("scripts")
-function loader.load(path)
+function loader.load(path, config)
   path = #path > 1 and path:gsub("/+$", "") or path
   local mode, problem = lfs.attributes(path, "mode")
   if not mode then error(problem, 0) end
   local root = app.new()
+  proxy.trust(read_config(config).trusted_proxies)
   watch_modules()
   if mode == "directory" then
     generations.watch_scripts(path)

@@ -2,16 +2,22 @@
 -- out when it is first asked for.
 --
 -- Fields: `method`, `path` (decoded), `params` (the rule's arguments by name), `args` (the query
--- string), `query` (the same, raw), `headers`, `form`, `remote_addr`, `remote_port`, `scheme`,
--- `host`, `url`, `id`, `route`, and `g`, a table for the script's own use. Reading `form` waits
--- for the body.
+-- string), `query` (the same, raw), `headers`, `cookies`, `form`, `files` (see `genet.upload`),
+-- `session` (see `genet.session`), `remote_addr`, `remote_port`, `scheme`, `host`, `url`, `id`,
+-- `route`, and `g`, a table for the script's own use. Reading `form` or `files` waits for the body.
+--
+-- What a form may have can be set before it is read: `max_form_parts`, fields and files together
+-- (1000); `max_form_files` (100); `max_form_memory_size`, bytes of its fields (500000).
 -- @module genet.request
 
 local check = require "genet.check"
+local cookie = require "genet.cookie"
 local exchange = require "genet.exchange"
 local fields = require "genet.fields"
+local form = require "genet.form"
 local http_error = require "genet.http_error"
 local json = require "genet.json"
+local proxy = require "genet.proxy"
 local response = require "genet.response"
 local status = require "genet.status"
 local url = require "genet.url"
@@ -21,19 +27,36 @@ local lazy = {}
 
 -- The body ------------------------------------------------------------------------------------
 
+-- Reads no more of the body than it takes to see that it is too large.
+local function read_up_to(self, most)
+  local pieces, size = {}, 0
+  for piece in function() return self:read() end do
+    size = size + #piece
+    if size > most then http_error.raise("too large") end
+    pieces[#pieces + 1] = piece
+  end
+  return table.concat(pieces)
+end
+
+local function read_all(self)
+  local body, reason = exchange.body(self._exchange)
+  if not body then http_error.raise(reason) end
+  return body
+end
+
 --- The whole body. Waits.
 -- Raises a 413 when it is over the limit, a 400 when the client has gone.
 -- @function req:body
+-- @tparam ?integer most bytes it may have, beside the limit of the route
 -- @treturn string `""` when there is none
 -- @usage return "you sent " .. #req:body() .. " bytes"
-function methods:body()
+function methods:body(most)
   local body = self._body
   if not body then
-    local reason
-    body, reason = exchange.body(self._exchange)
-    if not body then http_error.raise(reason) end
+    body = most and read_up_to(self, most) or read_all(self)
     self._body = body
   end
+  if most and #body > most then http_error.raise("too large") end
   return body
 end
 
@@ -67,24 +90,67 @@ local function media_type(self)
   return content_type:match("^%s*([^;%s]*)"):lower()
 end
 
+local JSON_OPTIONS = {
+  force = "boolean",
+  silent = "boolean",
+  max_depth = "number",
+  max_size = "number",
+}
+
 --- The body as JSON. Waits.
--- Raises a 415 when the request does not say that it is JSON, a 400 when it is broken.
+-- Raises a 415 when the request does not say that it is JSON, a 400 when it is broken or too deep,
+-- a 413 when it is too large.
 -- @function req:json
 -- @tparam[opt] table options `force`, to read it whatever its type; `silent`, to give nil
---   instead of raising
+--   instead of raising; `max_depth`, how deep arrays and objects may lie in each other (1000);
+--   `max_size`, bytes it may have (the limit of the body)
 -- @return the value; `genet.json.null` for `null`
--- @usage local item = req:json()
+-- @usage local item = req:json{max_size = 10000}
 function methods:json(options)
-  options = options or {}
+  options = check.options(options, "req:json", JSON_OPTIONS)
   local media = media_type(self)
   if not options.force and media ~= "application/json" and not media:find("^application/.*%+json$")
   then
     if options.silent then return nil end
     error(http_error.new(415, "the body is not application/json"), 0)
   end
-  local value, problem = json.decode(self:body())
+  local value, problem = json.decode(self:body(options.max_size), options.max_depth)
   if value ~= nil or options.silent then return value end
   error(http_error.new(400, "the body is not JSON: " .. problem), 0)
+end
+
+--- The parts of a form with files (`multipart/form-data`) as they come, so that none is kept: see
+-- `genet.multipart` for what they have. Instead of `form` and `files`. Waits.
+-- @function req:parts
+-- @tparam[opt] table options `max_form_parts`, `max_form_memory_size`, of what `part:read` gives,
+--   `max_part_head`, bytes of the head of a part (8192)
+-- @treturn function an iterator
+-- @usage for part in req:parts() do
+--   if part.filename then assert(part:save("uploads/" .. part:safe_name())) end
+-- end
+function methods:parts(options)
+  return form.parts(self, check.options(options, "req:parts", {
+    max_form_parts = "number",
+    max_form_memory_size = "number",
+    max_part_head = "number",
+  }))
+end
+
+-- Sessions ------------------------------------------------------------------------------------
+
+local function later(module, name)
+  return function(...) return require(module)[name](...) end
+end
+
+methods.flash = later("genet.flash", "add")
+methods.flashed = later("genet.flash", "take")
+methods.csrf_token = later("genet.csrf", "token")
+methods.check_csrf = later("genet.csrf", "check")
+
+function lazy:session()
+  local sessions = self.route.sessions
+  if not sessions then error("this app has no sessions: call app:sessions", 0) end
+  return sessions:open(self)
 end
 
 -- Writing by hand -----------------------------------------------------------------------------
@@ -134,16 +200,43 @@ function lazy:headers()
   return fields.headers(self._exchange)
 end
 
+function lazy:cookies()
+  return fields.new(cookie.parse(self.headers:getlist("cookie")))
+end
+
+function lazy.max_form_parts() return 1000 end
+function lazy.max_form_files() return 100 end
+function lazy.max_form_memory_size() return 500000 end
+
 function lazy:form()
-  local is_form = media_type(self) == "application/x-www-form-urlencoded"
-  return fields.new(is_form and url.parse_query(self:body()) or {})
+  local media = media_type(self)
+  if media == "application/x-www-form-urlencoded" then return form.urlencoded(self) end
+  if media ~= "multipart/form-data" then return fields.new{} end
+  local values, files = form.multipart(self)
+  self.files = files
+  return values
+end
+
+function lazy:files()
+  local _ = self.form
+  return rawget(self, "files") or fields.new{}
+end
+
+local NOTHING = {}
+
+-- What trusted proxies tell of the client.
+function lazy:_told()
+  return proxy.active and proxy.told(self) or NOTHING
 end
 
 function lazy:remote_addr()
-  return (exchange.remote_addr(self._exchange))
+  return self._told.addr or (exchange.remote_addr(self._exchange))
 end
 
+-- A proxy that tells an address mostly tells no port.
 function lazy:remote_port()
+  local told = self._told
+  if told.addr then return told.port end
   return (select(2, exchange.remote_addr(self._exchange)))
 end
 
@@ -152,11 +245,11 @@ function lazy:id()
 end
 
 function lazy:host()
-  return exchange.host(self._exchange) or ""
+  return self._told.host or exchange.host(self._exchange) or ""
 end
 
 function lazy:scheme()
-  return exchange.scheme(self._exchange)
+  return self._told.scheme or exchange.scheme(self._exchange)
 end
 
 function lazy:tls()
@@ -183,6 +276,11 @@ function Request.__index(self, key)
   local value = get(self)
   self[key] = value
   return value
+end
+
+-- The handler of an app with sessions has it as a variable to be closed: see `genet.guard`.
+function Request.__close(self, err)
+  if err ~= nil then self.route.sessions.unfinished[self._exchange] = self end
 end
 
 return Request

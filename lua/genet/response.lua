@@ -10,13 +10,15 @@
 --
 -- @module genet.response
 
+local cookie = require "genet.cookie"
 local exchange = require "genet.exchange"
 local http_error = require "genet.http_error"
 local json = require "genet.json"
 local status = require "genet.status"
 local url = require "genet.url"
 
-local concat, find, lower, type = table.concat, string.find, string.lower, type
+local concat, find, lower = table.concat, string.find, string.lower
+local rawget, type = rawget, type
 
 local response = {}
 
@@ -27,7 +29,8 @@ local TEXT_TYPE = "text/plain; charset=utf-8"
 local TEXT = "Content-Type: " .. TEXT_TYPE .. "\r\n"
 local JSON = "Content-Type: application/json\r\n"
 
-local Response = {__name = "genet.response"}
+local methods = {}
+local Response = {__name = "genet.response", __index = methods}
 
 -- Heads ---------------------------------------------------------------------------------------
 
@@ -120,6 +123,52 @@ function response.new(parts)
   }, Response)
 end
 
+-- The headers with one more `Set-Cookie`; those that came from the script stay as they are.
+local function with_cookie(headers, line)
+  local copy, lines = {}, {}
+  for name, value in pairs(headers or {}) do
+    if type(name) ~= "string" or lower(name) ~= "set-cookie" then
+      copy[name] = value
+    elseif type(value) == "table" then
+      table.move(value, 1, #value, #lines + 1, lines)
+    else
+      lines[#lines + 1] = value
+    end
+  end
+  lines[#lines + 1] = line
+  copy["Set-Cookie"] = lines
+  return copy
+end
+
+local function add_cookie(self, write, ...)
+  local ok, line = pcall(write, ...)
+  if not ok then error(line, 2) end -- its caller was a tail call
+  self.headers = with_cookie(self.headers, line)
+  return self
+end
+
+--- Gives the client a cookie.
+-- @function response:set_cookie
+-- @tparam string name
+-- @param value `tostring` makes it a text
+-- @tparam[opt] table options `max_age`, seconds; `expires`, seconds since 1970; `path` (`"/"`);
+--   `domain`; `secure`; `httponly`; `samesite`, `"Lax"` unless told; see `genet.cookie`
+-- @treturn Response the same
+-- @usage return genet.redirect("/"):set_cookie("theme", "dark", {max_age = 86400})
+function methods:set_cookie(name, value, options)
+  return add_cookie(self, cookie.format, name, value, options)
+end
+
+--- Takes a cookie from the client.
+-- @function response:delete_cookie
+-- @tparam string name
+-- @tparam[opt] table options `path`, `domain`, `secure`, as it was set with
+-- @treturn Response the same
+-- @usage return genet.redirect("/"):delete_cookie("theme")
+function methods:delete_cookie(name, options)
+  return add_cookie(self, cookie.expire, name, options)
+end
+
 local REDIRECTS = {[301] = true, [302] = true, [303] = true, [307] = true, [308] = true}
 
 --- An answer that sends the client elsewhere. Whatever a location may not hold is encoded.
@@ -188,6 +237,12 @@ local function explain(req, problem)
   return err
 end
 
+-- The head with what the request adds to it: see `genet.session`.
+local function complete(req, head)
+  local finish = rawget(req, "_finish")
+  return finish and head .. finish(req) or head
+end
+
 --- Begins an answer that is written piece by piece. To HEAD and for 204 and 304 it has no body:
 -- the host drops what is written. Waits.
 -- @tparam Request req
@@ -196,7 +251,7 @@ end
 -- @tparam ?integer length of the body; the host refuses to write more, or to end with less
 -- @usage response.begin(req, 200, response.HTML)
 function response.begin(req, code, head, length)
-  local ok, reason = exchange.start(req._exchange, code, head, length)
+  local ok, reason = exchange.start(req._exchange, code, complete(req, head), length)
   if not ok then http_error.raise(reason) end
 end
 
@@ -232,7 +287,7 @@ function response.answer(req, body, code, headers)
     local problem = ("Content-Length says %d, the body has %d bytes"):format(length, #content)
     error(explain(req, problem), 0)
   end
-  return final, head, content
+  return final, complete(req, head), content
 end
 
 --- The small answer that has nothing but its status to tell.

@@ -11,7 +11,7 @@ for _, name in ipairs{"command", "path", "max_connections", "max_per_ip", "max_b
   local value = options[name]
   if value ~= nil then print(name, math.type(value) or type(value), value) end
 end
-for _, name in ipairs{"listen", "cert", "key"} do
+for _, name in ipairs{"listen", "cert", "key", "config"} do
   if options[name] then print(name, "table", table.concat(options[name], "|")) end
 end
 print("args", "table", table.concat(options.args or {}, "|"))
@@ -58,6 +58,7 @@ describe("genet runserver", function()
       command = "runserver",
       path = "scripts",
       listen = "127.0.0.1:5000",
+      config = "",
       cert = "",
       key = "",
       max_connections = 10000,
@@ -97,6 +98,16 @@ describe("genet runserver", function()
       assert.equal(expected, options("runserver", table.unpack(table.move(more, 1, #more, 5,
         table.move(both, 1, 4, 1, {})))).listen)
     end
+  end)
+
+  it("tells the app whom to believe", function()
+    assert.equal("trusted_proxies=10.0.0.0/8,unix,::1",
+      options("runserver", "--trusted-proxy", "10.0.0.0/8", "--trusted-proxy", "unix",
+        "--trusted-proxy", "::1").config)
+    local wrong = genet("runserver", "--trusted-proxy", "10.0.0.0/33")
+    assert.equal(2, wrong.code)
+    assert.equal("genet: option '--trusted-proxy': '10.0.0.0/33' is not an address, ADDR/BITS or "
+      .. "unix\n", wrong.err)
   end)
 
   it("speaks TLS on its address when there is a certificate", function()

@@ -23,6 +23,21 @@ describe("genet.loader", function()
     package.loaded["shared.words"] = nil
   end)
 
+  it("trusts the proxies of the configuration", function()
+    local proxy = require "genet.proxy"
+    support.with_files({["one.lua"] = route "one"}, function(dir)
+      loader.load(dir .. "/one.lua", {"trusted_proxies=10.0.0.0/8,unix"})
+      assert.is_true(proxy.active)
+      loader.load(dir .. "/one.lua")
+      assert.is_false(proxy.active)
+      assert.error_matches(function() loader.load(dir .. "/one.lua", {"x"}) end,
+        "'x' is no NAME=VALUE")
+      assert.error_matches(function()
+        loader.load(dir .. "/one.lua", {"trusted_proxies=x"})
+      end, "trusted_proxies: 'x' is not an address")
+    end)
+  end)
+
   it("loads a script", function()
     support.with_files({["one.lua"] = route "one"}, function(dir)
       assert.equal("one", get(loader.load(dir .. "/one.lua"), "/one"))

@@ -85,6 +85,7 @@ describe("genet.request", function()
       local req = request{pieces = {"abc", "de"}}
       assert.equal("abc", req:read(10))
       assert.equal("d", req:read(1))
+      assert.equal("e", req:read())
       assert.is_nil(req:read())
     end)
 

@@ -25,6 +25,14 @@ function core.log(level, text)
   table.insert(support.logged, {level, text})
 end
 
+function core.secret()
+  return ("s"):rep(32)
+end
+
+function core.temporary_file()
+  return io.tmpfile(), "/nowhere"
+end
+
 support.core = core
 package.preload["genet.core"] = function() return core end
 
@@ -108,6 +116,12 @@ function Exchange:body()
   return self.given.body or ""
 end
 
+--- What was given to `on_end` waits in `ended` for the spec to call it.
+function Exchange:on_end(fn)
+  self.ended = self.ended or {}
+  table.insert(self.ended, fn)
+end
+
 function Exchange:limit(bytes)
   self.max_body = bytes
 end
@@ -118,9 +132,15 @@ end
 
 function Exchange:read(n)
   if self.given.body_error then return nil, self.given.body_error end
-  self.pieces_read = self.pieces_read + 1
-  local piece = (self.given.pieces or {})[self.pieces_read]
-  return piece and piece:sub(1, n)
+  local pieces = self.given.pieces or {}
+  if self.pieces_read == 0 and self.given.body then pieces = {self.given.body} end
+  if not self.rest then
+    self.pieces_read = self.pieces_read + 1
+    self.rest = pieces[self.pieces_read]
+  end
+  local piece = self.rest and self.rest:sub(1, n)
+  self.rest = piece and #self.rest > n and self.rest:sub(n + 1) or nil
+  return piece
 end
 
 function Exchange:start(status, head)

@@ -125,6 +125,37 @@ static void a_number_whose_request_has_ended_is_refused(void **state)
     lua_close(L);
 }
 
+static void what_is_to_be_done_at_the_end_is_kept_in_order(void **state)
+{
+    (void)state;
+    struct gn_request r = {0};
+    lua_State *L = open_lua();
+    lua_Integer x = gn_exchange_begin(&xs, &r), other = gn_exchange_begin(&xs, &r);
+    assert_false(gn_exchange_has_endings(&xs, x));
+    assert_false(gn_exchange_endings(&xs, x, L));
+    run(L, x,
+        "for i = 1, 3 do\n"
+        "  require('genet.exchange').on_end(x, function() return i end)\n"
+        "end\n"
+        "return 0");
+    assert_true(gn_exchange_has_endings(&xs, x));
+    assert_false(gn_exchange_has_endings(&xs, other));
+    lua_settop(L, 0);
+    assert_true(gn_exchange_endings(&xs, x, L));
+    assert_int_equal(luaL_len(L, 1), 3);
+    lua_geti(L, 1, 3);
+    lua_call(L, 0, 1);
+    assert_int_equal(lua_tointeger(L, -1), 3);
+    assert_false(gn_exchange_has_endings(&xs, x));
+    assert_non_null(strstr(run(L, x, "require('genet.exchange').on_end(x, 1)"),
+                           "function expected"));
+    gn_exchange_end(&xs, x);
+    assert_non_null(strstr(run(L, x, "require('genet.exchange').on_end(x, print)"),
+                           "the request has ended"));
+    gn_exchange_end(&xs, other);
+    lua_close(L);
+}
+
 static void a_number_that_never_was_one_is_refused(void **state)
 {
     (void)state;
@@ -146,6 +177,7 @@ int main(void)
         with_exchanges(thousands_may_be_in_progress),
         with_exchanges(a_number_leads_to_its_request),
         with_exchanges(a_number_whose_request_has_ended_is_refused),
+        with_exchanges(what_is_to_be_done_at_the_end_is_kept_in_order),
         with_exchanges(a_number_that_never_was_one_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

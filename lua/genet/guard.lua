@@ -1,0 +1,89 @@
+--- What an app does before and after its handlers when it has sessions: it checks forms, and keeps
+-- the session of a request also when its handler fails. An app without them has nothing of this.
+-- @module genet.guard
+
+local guard = {}
+
+local rawget, type = rawget, type
+
+-- A page is answered on a path that looks at the request no more, so one with a session says 200.
+local function leave(req, body, code, headers)
+  if code == nil and headers == nil and type(body) == "string" and rawget(req, "_finish") then
+    code = 200
+  end
+  return body, code, headers
+end
+
+local function wrap(handler, protect, forms)
+  return function(req, ...)
+    local _ <close> = req -- is noted in sessions.unfinished when the handler fails
+    if forms then protect(forms, req) end
+    return leave(req, handler(req, ...))
+  end
+end
+
+local function check_exemptions(forms, routes)
+  local known = {}
+  for _, route in ipairs(routes) do
+    known[route.rule] = true
+    if route.name then known[route.name] = true end
+  end
+  for name in pairs(forms.exempt) do
+    if not known[name] then
+      error(("app:protect_forms: no route has the rule or the name '%s'"):format(name), 0)
+    end
+  end
+end
+
+--- Takes over what another app, whose routes are included, says of sessions and forms.
+-- @tparam App app
+-- @tparam App other
+-- @raise when both say something
+-- @usage guard.include(root, shop)
+function guard.include(app, other)
+  for _, field in ipairs{"session_options", "form_options"} do
+    local mine, theirs = app[field], other[field]
+    if mine and theirs and mine ~= theirs then
+      error(("%s: sessions and the protection of forms are for all scripts, and have been set up "
+        .. "at %s"):format(theirs.place, mine.place), 0)
+    end
+    app[field] = mine or theirs
+  end
+end
+
+--- Puts itself around the handlers of an app whose routes are complete.
+-- @tparam App app `session_options` and `form_options` say what is wanted
+-- @usage guard.install(app)
+function guard.install(app)
+  local options, forms = app.session_options, app.form_options
+  if not options and not forms then return end
+  if not options then error(forms.place .. ": app:protect_forms needs app:sessions", 0) end
+  local secret = app.config and app.config.secret_key or os.getenv("GENET_SECRET_KEY")
+  local csrf = require "genet.csrf"
+  local ok, sessions = pcall(require("genet.session").new, options.given, secret)
+  if not ok then error(options.place .. ": " .. sessions, 0) end
+  if forms then check_exemptions(forms.given, app.routes) end
+  app.unfinished = {}
+  sessions.unfinished = app.unfinished
+  for _, route in ipairs(app.routes) do
+    local checked = forms and not csrf.is_exempt(forms.given, route) and forms.given
+    route.sessions = sessions
+    route.handler = wrap(route.handler, csrf.protect, checked)
+  end
+end
+
+--- The header lines that the session of a failed request adds to its answer.
+-- @tparam App app
+-- @tparam integer x the number of the exchange
+-- @treturn string
+-- @usage head = head .. guard.failed(app, x)
+function guard.failed(app, x)
+  local req = app.unfinished[x]
+  app.unfinished[x] = nil
+  local finish = req and rawget(req, "_finish")
+  if not finish then return "" end
+  local ok, lines = pcall(finish, req)
+  return ok and lines or ""
+end
+
+return guard
