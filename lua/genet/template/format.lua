@@ -1,0 +1,230 @@
+--- Formatting as Python does it: `"%s" % x` and `"{}".format(x)`.
+-- @module genet.template.format
+
+local raise = require "genet.template.raise"
+local text = require "genet.template.text"
+local unicode = require "genet.template.unicode"
+local value = require "genet.template.value"
+
+local format = {}
+
+local INTEGERS = {d = true, i = true, u = true, x = true, X = true, o = true, c = true}
+local FLOATS = {e = true, E = true, f = true, F = true, g = true, G = true}
+
+local function pad(written, width, flags, is_number)
+  local missing = (tonumber(width) or 0) - unicode.length(written)
+  if missing <= 0 then return written end
+  if flags:find("-", 1, true) then return written .. (" "):rep(missing) end
+  if is_number and flags:find("0", 1, true) then
+    local sign, digits = written:match("^([-+ ]?)(.*)$")
+    return sign .. ("0"):rep(missing) .. digits
+  end
+  return (" "):rep(missing) .. written
+end
+
+local function number_of(any, conversion)
+  if type(any) == "boolean" then return any and 1 or 0 end
+  if type(any) == "number" then return any end
+  if value.is_undefined(any) then value.fail_undefined(any) end
+  raise.runtime("%%%s format: a real number is required, not %s", conversion, value.type_name(any))
+end
+
+local function whole(number)
+  if number ~= number or number == math.huge or number == -math.huge then
+    raise.runtime("cannot convert float %s to integer", text.float(number))
+  end
+  return math.tointeger(number < 0 and math.ceil(number) or math.floor(number)) or number
+end
+
+local function write_integer(any, conversion, flags, precision)
+  if conversion == "c" then return type(any) == "string" and any or utf8.char(any) end
+  local number = whole(number_of(any, conversion))
+  if conversion == "i" or conversion == "u" then conversion = "d" end
+  local sign = number < 0 and "-" or flags:match("%+") or flags:match(" ") or ""
+  local pattern = "%" .. (precision and "." .. precision or "") .. conversion
+  local prefix = flags:find("#", 1, true) and conversion ~= "d" and "0" .. conversion or ""
+  return sign .. prefix .. pattern:format(math.type(number) == "integer" and math.abs(number) or 0)
+end
+
+local function write_float(any, conversion, flags, precision)
+  local number = number_of(any, conversion)
+  local signs = (flags:match("%+") or "") .. (flags:match(" ") or "") .. (flags:match("#") or "")
+  if #(precision or "") > 2 then raise.runtime("the precision of a format is too large") end
+  local kind = conversion == "F" and "f" or conversion
+  return ("%" .. signs .. "." .. (precision or "6") .. kind):format(number)
+end
+
+local function write(any, conversion, flags, precision)
+  if INTEGERS[conversion] then return write_integer(any, conversion, flags, precision) end
+  if FLOATS[conversion] then return write_float(any, conversion, flags, precision) end
+  local written = conversion == "s" and text.str(any) or text.repr(any)
+  return precision and unicode.sub(written, 1, tonumber(precision) or 0) or written
+end
+
+-- The arguments of `%`: `next_one` takes them in turn, `named` by their name.
+local function arguments(args)
+  local kind, at = value.kind(args), 0
+  local items = kind == "tuple" and args or {args}
+  local taken = {}
+  function taken.next_one()
+    at = at + 1
+    if items[at] == nil then raise.runtime("not enough arguments for format string") end
+    return items[at]
+  end
+  function taken.named(name)
+    if kind ~= "dict" then raise.runtime("format requires a mapping") end
+    if args[name] == nil then raise.runtime("KeyError: '%s'", name) end
+    return args[name]
+  end
+  function taken.check()
+    if at < #items and kind ~= "dict" then
+      raise.runtime("not all arguments converted during string formatting")
+    end
+  end
+  return taken
+end
+
+-- One conversion after a `%`, read at `at`: what it writes, and where the text goes on.
+local function convert(pattern, at, taken, escape)
+  local name, after = pattern:match("^%(([^)]*)%)()", at)
+  local flags, width, dot, precision, conversion, stop =
+    pattern:match("^([-+ #0]*)([%d*]*)(%.?)([%d*]*)[hlL]?(.)()", after or at)
+  if not conversion then raise.runtime("incomplete format") end
+  if conversion == "%" then return "%", stop end
+  if not conversion:find("[diouxXeEfFgGcrsa]") then
+    raise.runtime("unsupported format character '%s'", conversion)
+  end
+  if width == "*" then width = tostring(taken.next_one()) end
+  if precision == "*" then precision = tostring(taken.next_one()) end
+  local any
+  if name then any = taken.named(name) else any = taken.next_one() end
+  if dot == "" then precision = nil elseif precision == "" then precision = "0" end
+  if escape and (conversion == "s" or conversion == "r") then any = escape(any) end
+  local is_number = INTEGERS[conversion] or FLOATS[conversion]
+  return pad(write(any, conversion, flags, precision), width, flags, is_number), stop
+end
+
+--- `pattern % args`. A markup escapes what is put into it and stays one.
+-- @tparam string|Markup pattern
+-- @param args a tuple of values, a dict for names, or one value
+-- @treturn string|Markup
+-- @usage format.percent("%s is %.1f", value.tuple{"pi", 3.14159}) --> "pi is 3.1"
+function format.percent(pattern, args)
+  local marked, parts, at = value.is_markup(pattern), {}, 1
+  local source, taken = value.text(pattern), arguments(args)
+  while true do
+    local sign = source:find("%", at, true)
+    parts[#parts + 1] = source:sub(at, (sign or 0) - 1)
+    if not sign then break end
+    parts[#parts + 1], at = convert(source, sign + 1, taken, marked and text.to_markup)
+  end
+  taken.check()
+  local written = table.concat(parts)
+  return marked and value.markup(written) or written
+end
+
+-- ---- "{}".format ----
+
+local function group(digits, separator)
+  local head, tail = digits:match("^([-+ ]?%d+)(.*)$")
+  if not head then return digits end
+  local grouped = head:reverse():gsub("(%d%d%d)", "%1" .. separator):reverse()
+  return (grouped:gsub("^([-+ ]?)" .. separator, "%1")) .. tail
+end
+
+local function write_number(number, sign, precision, kind)
+  local flags = (sign == "+" or sign == " ") and sign or ""
+  if kind == "%" then return write_float(number * 100, "f", flags, precision) .. "%" end
+  if kind == "n" then kind = math.type(number) == "integer" and "d" or "g" end
+  if kind == "" and math.type(number) == "float" then
+    if not precision then return (number >= 0 and flags or "") .. text.float(number) end
+    kind = "g"
+  end
+  if kind == "b" then
+    local digits = {}
+    repeat
+      table.insert(digits, 1, number % 2)
+      number = number // 2
+    until number == 0
+    return table.concat(digits)
+  end
+  return write(number, kind == "" and "d" or kind, flags, precision)
+end
+
+local function align(written, fill, side, width, is_number)
+  local missing = (tonumber(width) or 0) - unicode.length(written)
+  if missing <= 0 then return written end
+  fill = fill ~= "" and fill or " "
+  side = side ~= "" and side or is_number and ">" or "<"
+  if side == "=" then
+    local sign, digits = written:match("^([-+ ]?)(.*)$")
+    return sign .. fill:rep(missing) .. digits
+  end
+  local left = side == ">" and missing or side == "^" and missing // 2 or 0
+  return fill:rep(left) .. written .. fill:rep(missing - left)
+end
+
+local SPEC = "^([-+ ]?)#?(0?)(%d*)([,_]?)%.?(%d*)([%a%%]?)$"
+
+-- A value as a format specification such as `>10.2f` says.
+local function apply_spec(any, spec)
+  if spec == "" then return text.str(any) end
+  local fill, side, rest = spec:match("^([%z\1-\127\194-\244][\128-\191]*)([<>=^])(.*)$")
+  if not side then fill, side, rest = "", spec:match("^([<>=^]?)(.*)$") end
+  local sign, zero, width, separator, precision, kind = rest:match(SPEC)
+  if not sign then raise.runtime("Invalid format specifier '%s'", spec) end
+  if zero == "0" and side == "" then fill, side = "0", "=" end
+  precision = precision ~= "" and precision or nil
+  local is_number, written = type(any) == "number", nil
+  if is_number then
+    written = write_number(any, sign, precision, kind)
+    if separator ~= "" then written = group(written, separator) end
+  else
+    written = write(any, "s", "", precision)
+  end
+  return align(written, fill, side, width, is_number)
+end
+
+-- The value that a field such as `0`, `name` or `name.part[key]` stands for.
+local function field_value(field, args, names, state, lookup)
+  local head, rest = field:match("^([^.[]*)(.*)$")
+  local any
+  if head == "" then
+    state.at = state.at + 1
+    any = args[state.at]
+  elseif head:find("^%d+$") then
+    any = args[tonumber(head) + 1]
+  else
+    any = names and names[head]
+  end
+  if any == nil then raise.runtime("no argument for '{%s}'", field) end
+  for dot, name, key in rest:gmatch("(%.?)([^.[%]]*)%[?([^.[%]]*)%]?") do
+    if dot == "." then any = lookup(any, name) end
+    if key ~= "" then any = lookup(any, math.tointeger(tonumber(key)) or key) end
+  end
+  return any
+end
+
+--- `pattern.format(...)`. A markup escapes what is put into it and stays one.
+-- @tparam string|Markup pattern
+-- @tparam table args
+-- @tparam ?table names
+-- @tparam function lookup finds an attribute or item of a value
+-- @treturn string|Markup
+-- @usage format.braces("{} {:>4}", {"a", 7}, nil, lookup) --> "a    7"
+function format.braces(pattern, args, names, lookup)
+  local marked, state = value.is_markup(pattern), {at = 0}
+  local source = value.text(pattern):gsub("{{", "\1"):gsub("}}", "\2")
+  local written = source:gsub("{([^{}]*)}", function(inside)
+    local field, conversion, spec = inside:match("^([^!:]*)!?([rsa]?):?(.*)$")
+    local any = field_value(field, args, names, state, lookup)
+    if conversion == "r" then any = text.repr(any) end
+    if conversion == "s" then any = text.str(any) end
+    local done = apply_spec(any, spec)
+    return marked and not value.is_markup(any) and text.escape_string(done) or done
+  end)
+  written = written:gsub("\1", "{"):gsub("\2", "}")
+  return marked and value.markup(written) or written
+end
+
+return format
