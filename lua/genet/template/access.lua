@@ -14,7 +14,12 @@ local access = {}
 local by_kind = methods.by_kind
 
 local function no_attribute(object, name)
-  return undefined(name, ("'%s' has no attribute '%s'"):format(value.described(object), name))
+  local described = value.described(object)
+  -- An empty table is a list, but one that is asked for a name was meant as a dict.
+  if type(object) == "table" and next(object) == nil and not getmetatable(object) then
+    described = "dict object"
+  end
+  return undefined(name, ("'%s' has no attribute '%s'"):format(described, name))
 end
 
 local function no_item(object, key)
@@ -59,7 +64,7 @@ local function of_special(object, name, template)
     return found
   end
   if template == "undefined" then return of_undefined(object) end
-  if template == "dict" then
+  if template == "dict" or template == "tuple" then
     local found = object[name]
     if found ~= nil then return found end
   end

@@ -59,10 +59,11 @@ local function locals_table(scope)
   return #parts > 0 and "{" .. table.concat(parts, ", ") .. "}" or "nil"
 end
 
--- A buffer of its own for what `body` writes; `variable` gets its text.
-local function emit_capture(gen, body, scope, variable)
+-- A buffer of its own for what `body` writes; `variable` gets its text. With `check`, a template that
+-- extends another writes nothing to it either.
+local function emit_capture(gen, body, scope, variable, check)
   put(gen, "do local out, n = {}, 0 ")
-  local inner = scope:inner{check = false}
+  local inner = scope:inner{check = check}
   enter(gen, inner, analysis.stores(body))
   emit_body(gen, body, inner)
   inner:leave()
@@ -178,7 +179,7 @@ end
 local function emit_set_block(gen, node, scope)
   local variable = "t" .. gen.writer:unique()
   put(gen, "do local ", variable, " ")
-  emit_capture(gen, node.body, scope, variable)
+  emit_capture(gen, node.body, scope, variable, false)
   local mark = mark_of(gen, scope)
   if node.filter then
     set_input(node.filter, ("%s(%s)"):format(mark, variable))
@@ -317,7 +318,7 @@ local function emit_loop(gen, node, loop, scope, source)
 end
 
 local function emit_recursive(gen, node, loop, scope)
-  local inner = scope:inner{toplevel = false, check = false, fn = scope:new_function()}
+  local inner = scope:inner{toplevel = false, fn = scope:new_function()}
   put(gen, "do local recurse", loop.id, " recurse", loop.id, " = function(items, depth) ",
     "local out, n = {}, 0 ")
   local slot = gen.writer:slot()
@@ -431,22 +432,20 @@ local function emit_macro(gen, node, scope)
 end
 
 local function emit_call_block(gen, node, scope)
-  if scope.check and gen.extended then return end
-  if scope.check then put(gen, "if not parent then ") end
   put(gen, "n = n + 1 out[n] = ", scope.mode.on == nil and scope.mode.state .. ".escape"
     or use(gen, scope.mode.on and "escape" or "str"), "(")
   expressions.call(gen, node.call, scope, function() emit_macro_value(gen, node, scope) end)
   put(gen, ") ")
-  if scope.check then put(gen, "end ") end
 end
 
 local function emit_filter_block(gen, node, scope)
   local variable = "t" .. gen.writer:unique()
   put(gen, "do local ", variable, " ")
-  emit_capture(gen, node.body, scope, variable)
+  emit_capture(gen, node.body, scope, variable, scope.check)
   set_input(node.filter, ("%s(%s)"):format(mark_of(gen, scope), variable))
-  emit_output(gen, {items = {node.filter}}, scope)
-  put(gen, "end ")
+  put(gen, "n = n + 1 out[n] = ")
+  expressions.output(gen, node.filter, scope)
+  put(gen, " end ")
 end
 
 -- ---- other templates ----
@@ -470,13 +469,10 @@ local function emit_extends(gen, node, scope)
 end
 
 local function emit_include(gen, node, scope)
-  if scope.check and gen.extended then return end
-  if scope.check then put(gen, "if not parent then ") end
   put(gen, "n = ", use(gen, "include"), "(ctx, out, n, ")
   emit(gen, node.template, scope)
   put(gen, ", ", tostring(node.ignore or false), ", ", tostring(node.with_context), ", ",
     node.with_context and locals_table(scope) or "nil", ") ")
-  if scope.check then put(gen, "end ") end
 end
 
 local function emit_import_value(gen, node, scope)

@@ -274,7 +274,8 @@ end
 -- where a condition may keep it from being reached, one when it is reached.
 local function emit_unknown(gen, node, scope, known)
   local noun = node.kind:lower()
-  local message = ("No %s named '%s'.%s"):format(noun, node.name, raise.suggestion(node.name, known))
+  local message = ("No %s named '%s'%s.%s"):format(noun, node.name, scope.soft and " found" or "",
+    raise.suggestion(node.name, known))
   if not scope.soft then raise.syntax(gen.name, node.line, message) end
   put(gen, use(gen, "fail"), "(", quote(message), ", ")
   emit_input(gen, node.node, scope)

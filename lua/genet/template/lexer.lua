@@ -263,7 +263,8 @@ function Lexer:run()
     self:opening(open, sub(self.source, open + 1, open + 1))
     self.line_starting = byte(self.source, self.at - 1) == 10
   end
-  self:add("eof", "")
+  local final = self.tokens[#self.tokens]
+  self:add("eof", "", final and final.line)
   return self.tokens
 end
 

@@ -46,6 +46,10 @@ local function add_others(a, b)
   end
   local kind = kind_of(a)
   if LISTS[kind] and kind_of(b) == kind then return join_lists(a, b) end
+  if (x or LISTS[kind]) and not is_undefined(b) then
+    local name = x and "str" or kind
+    raise.runtime("can only concatenate %s (not \"%s\") to %s", name, value.type_name(b), name)
+  end
   x, y = numbers("+", a, b)
   return x + y
 end

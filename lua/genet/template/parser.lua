@@ -26,7 +26,7 @@ end
 function Parser:innermost()
   local open = self.open[#self.open]
   if not open then return "" end
-  return (" The innermost block that needs to be closed is '%s', opened at line %d.")
+  return (" The innermost block that needs to be closed is '%s'. It was opened at line %d.")
     :format(open.name, open.line)
 end
 
