@@ -263,6 +263,16 @@ local function emit_direct(gen, node, scope, spec)
   put(gen, ")")
 end
 
+-- A filter of ours that takes all arguments as they are.
+local function emit_rest(gen, node, scope)
+  put(gen, "F[", quote(node.name), "](", scope.mode.state, ", ")
+  emit_input(gen, node.node, scope)
+  put(gen, ", ")
+  emit_named(gen, node.args, scope)
+  emit_more(gen, node.args, scope)
+  put(gen, ")")
+end
+
 local function emit_custom(gen, node, scope)
   put(gen, node.kind == "Filter" and "F[" or "T[", quote(node.name), "](")
   emit_input(gen, node.node, scope)
@@ -287,7 +297,8 @@ local function emit_applied_or_direct(gen, node, scope)
   local spec = registry[node.name]
   gen.writer:at(node.line)
   if not spec then return emit_unknown(gen, node, scope, registry) end
-  if is_spread(node.args) or spec.rest then return emit_applied(gen, node, scope) end
+  if is_spread(node.args) then return emit_applied(gen, node, scope) end
+  if spec.rest then return emit_rest(gen, node, scope) end
   if spec.params then return emit_direct(gen, node, scope, spec) end
   if #node.args.names > 0 then return emit_applied(gen, node, scope) end
   emit_custom(gen, node, scope)

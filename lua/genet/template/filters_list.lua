@@ -67,21 +67,26 @@ end
 
 -- ---- joining ----
 
+local function join_marked(list, separator)
+  for at = 1, #list do list[at] = text.escape(list[at]) end
+  return value.markup(table.concat(list, text.to_markup(separator).text))
+end
+
 local function join(state, any, separator, attribute)
-  local list, count = value.list(any)
-  local get = sorting.getter(attribute)
-  local marked = value.is_markup(separator)
+  local list, count = value.all_contents(any)
+  local get, marked = sorting.getter(attribute), value.is_markup(separator)
+  local parts = {}
   for at = 1, count do
-    list[at] = get(list[at])
-    marked = marked or value.is_markup(list[at])
+    local item = get(list[at])
+    if type(item) == "table" and value.is_markup(item) then marked = true end
+    parts[at] = item
   end
   separator = optional(separator, "")
-  if not state.on or not marked then
-    for at = 1, count do list[at] = text.str(list[at]) end
-    return table.concat(list, text.str(separator))
+  if state.on and marked then return join_marked(parts, separator) end
+  for at = 1, count do
+    if type(parts[at]) ~= "string" then parts[at] = text.str(parts[at]) end
   end
-  for at = 1, count do list[at] = text.escape(list[at]) end
-  return value.markup(table.concat(list, text.to_markup(separator).text))
+  return table.concat(parts, text.str(separator))
 end
 
 -- ---- parts ----

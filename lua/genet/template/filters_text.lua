@@ -23,13 +23,7 @@ end
 
 -- Words begin after blanks, hyphens and opening brackets, as Jinja has it.
 local function title(string)
-  local parts, inside = {}, false
-  for at, char in ipairs((value.characters(string))) do
-    local breaks = char:find("^[-%s({%[<]$")
-    parts[at] = breaks and char or inside and unicode.lower(char) or unicode.upper(char)
-    inside = not breaks
-  end
-  return table.concat(parts)
+  return (string:gsub("[^-%s({%[<]+", unicode.capitalize))
 end
 
 local function trim(string, chars)

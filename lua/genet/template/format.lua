@@ -61,31 +61,42 @@ local function write(any, conversion, flags, precision)
   return precision and unicode.sub(written, 1, tonumber(precision) or 0) or written
 end
 
--- The arguments of `%`: `next_one` takes them in turn, `named` by their name.
-local function arguments(args)
-  local kind, at = value.kind(args), 0
-  local items = kind == "tuple" and args or {args}
-  local taken = {}
-  function taken.next_one()
-    at = at + 1
-    if items[at] == nil then raise.runtime("not enough arguments for format string") end
-    return items[at]
-  end
-  function taken.named(name)
-    if kind ~= "dict" then raise.runtime("format requires a mapping") end
-    if args[name] == nil then raise.runtime("KeyError: '%s'", name) end
-    return args[name]
-  end
-  function taken.check()
-    if at < #items and kind ~= "dict" then
-      raise.runtime("not all arguments converted during string formatting")
-    end
-  end
-  return taken
+-- The arguments of `%` are taken in turn, or by name out of a dict.
+local function new_state(pattern, args)
+  local kind = value.kind(args)
+  return {items = kind == "tuple" and args or {args}, at = 0, names = kind == "dict" and args,
+    marked = value.is_markup(pattern)}
+end
+
+local function next_one(state)
+  local at = state.at + 1
+  local any = state.items[at]
+  if any == nil then raise.runtime("not enough arguments for format string") end
+  state.at = at
+  return any
+end
+
+local function named(state, name)
+  if not state.names then raise.runtime("format requires a mapping") end
+  local any = state.names[name]
+  if any == nil then raise.runtime("KeyError: '%s'", name) end
+  return any
+end
+
+local function convert_with(state, name, flags, width, dot, precision, conversion)
+  if width == "*" then width = tostring(next_one(state)) end
+  if precision == "*" then precision = tostring(next_one(state)) end
+  local any
+  if name then any = named(state, name) else any = next_one(state) end
+  if dot == "" then precision = nil elseif precision == "" then precision = "0" end
+  if state.marked and (conversion == "s" or conversion == "r") then any = text.to_markup(any) end
+  local written = write(any, conversion, flags, precision)
+  if width == "" then return written end
+  return pad(written, width, flags, INTEGERS[conversion] or FLOATS[conversion])
 end
 
 -- One conversion after a `%`, read at `at`: what it writes, and where the text goes on.
-local function convert(pattern, at, taken, escape)
+local function convert(state, pattern, at)
   local name, after = pattern:match("^%(([^)]*)%)()", at)
   local flags, width, dot, precision, conversion, stop =
     pattern:match("^([-+ #0]*)([%d*]*)(%.?)([%d*]*)[hlL]?(.)()", after or at)
@@ -94,14 +105,7 @@ local function convert(pattern, at, taken, escape)
   if not conversion:find("[diouxXeEfFgGcrsa]") then
     raise.runtime("unsupported format character '%s'", conversion)
   end
-  if width == "*" then width = tostring(taken.next_one()) end
-  if precision == "*" then precision = tostring(taken.next_one()) end
-  local any
-  if name then any = taken.named(name) else any = taken.next_one() end
-  if dot == "" then precision = nil elseif precision == "" then precision = "0" end
-  if escape and (conversion == "s" or conversion == "r") then any = escape(any) end
-  local is_number = INTEGERS[conversion] or FLOATS[conversion]
-  return pad(write(any, conversion, flags, precision), width, flags, is_number), stop
+  return convert_with(state, name, flags, width, dot, precision, conversion), stop
 end
 
 --- `pattern % args`. A markup escapes what is put into it and stays one.
@@ -110,17 +114,18 @@ end
 -- @treturn string|Markup
 -- @usage format.percent("%s is %.1f", value.tuple{"pi", 3.14159}) --> "pi is 3.1"
 function format.percent(pattern, args)
-  local marked, parts, at = value.is_markup(pattern), {}, 1
-  local source, taken = value.text(pattern), arguments(args)
+  local source, state, parts, at = value.text(pattern), new_state(pattern, args), {}, 1
   while true do
     local sign = source:find("%", at, true)
     parts[#parts + 1] = source:sub(at, (sign or 0) - 1)
     if not sign then break end
-    parts[#parts + 1], at = convert(source, sign + 1, taken, marked and text.to_markup)
+    parts[#parts + 1], at = convert(state, source, sign + 1)
   end
-  taken.check()
+  if state.at < #state.items and not state.names then
+    raise.runtime("not all arguments converted during string formatting")
+  end
   local written = table.concat(parts)
-  return marked and value.markup(written) or written
+  return state.marked and value.markup(written) or written
 end
 
 -- ---- "{}".format ----

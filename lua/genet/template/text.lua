@@ -8,7 +8,7 @@ local getmetatable, tonumber, type = getmetatable, tonumber, type
 
 local text = {}
 
-local none = value.none
+local none, is_markup = value.none, value.is_markup
 
 -- The digits of a float and its decimal exponent, as few digits as name it exactly.
 local function shortest(number)
@@ -163,7 +163,7 @@ function text.escape(any)
     return (gsub(any, "[&<>\"']", ENTITIES))
   end
   if kind == "number" and math_type(any) == "integer" then return any end
-  if kind == "table" and value.is_markup(any) then return any.text end
+  if kind == "table" and is_markup(any) then return any.text end
   return escape_string(str(any))
 end
 

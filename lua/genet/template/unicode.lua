@@ -93,6 +93,7 @@ end
 -- @tparam string text
 -- @treturn string
 function unicode.capitalize(text)
+  if is_ascii(text) then return sub(text, 1, 1):upper() .. sub(text, 2):lower() end
   local first = text:match("^" .. CHARACTER) or ""
   return unicode.upper(first) .. unicode.lower(sub(text, #first + 1))
 end
