@@ -197,6 +197,7 @@ local function check_count(macro, count)
 end
 
 function Macro.call(macro, state, named, ...)
+  raise.check_depth()
   check_count(macro, select("#", ...))
   local text
   if named then

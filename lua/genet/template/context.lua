@@ -93,6 +93,7 @@ local function block_reference(ctx, name, at)
 end
 
 function Reference.call(self, state)
+  raise.check_depth()
   local out = {}
   self.ctx.blocks[self.block][self.at](self.ctx, out, 0)
   return state.mark(table.concat(out))
@@ -187,7 +188,7 @@ end
 
 local function inner_vars(ctx, with_context, locals)
   if not with_context then return layered({}, ctx.env.globals) end
-  return locals and with_locals(locals, ctx.vars) or layered(ctx.vars, {})
+  return locals and with_locals(locals, ctx.vars) or setmetatable({}, {__index = ctx.vars})
 end
 
 --- Writes another template.

@@ -89,6 +89,7 @@ function Loop.call(self, _, _, items)
   if not self.recurse then
     raise.runtime("The loop must have the 'recursive' marker to be called recursively.")
   end
+  raise.check_depth()
   return self.recurse(items, self.depth0 + 1)
 end
 

@@ -48,6 +48,16 @@ function raise.syntax(name, line, message)
   error(("%s:%d: %s"):format(name, line, message), 0)
 end
 
+-- Calls within each other that a template may make: Lua's own limit is far, and takes much memory.
+local MOST_CALLS = 2000
+
+--- Raises when a template calls itself without end. Costs little while few calls are open.
+function raise.check_depth()
+  if getinfo(MOST_CALLS, "l") then
+    raise.runtime("macros or blocks call each other without end")
+  end
+end
+
 -- The number of changes that make one word of another; two letters that changed places are one.
 local function distance(a, b)
   local before, row = {}, {}
