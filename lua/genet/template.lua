@@ -3,12 +3,12 @@
 --     local env = genet.template.new{path = "templates"}
 --     return env:render("page.html", {title = "Home", items = items})
 --
--- What Jinja 3.1 documents holds here, with these words about Lua's values. A table whose keys are 1 to n
--- is a list (templates count from 0), any other a dict, which is gone through in the order of its sorted
--- keys. What is nil is undefined; `json.null` is `none`. Functions get nil for both; arguments given by
--- name come last, as one table; `object.method()` passes the object when the method comes from the
--- object's metatable. A function in place of a list gives the next item at each call, until nil.
--- Integers have 64 bits. Filters that are generators in Jinja return lists.
+-- What Jinja 3.1 documents holds here, with these words about Lua's values. A table whose keys are
+-- 1 to n is a list (templates count from 0), any other a dict, which is gone through in the order
+-- of its sorted keys. What is nil is undefined; `json.null` is `none`. Functions get nil for both;
+-- arguments given by name come last, as one table; `object.method()` passes the object when the
+-- method comes from the object's metatable. A function in place of a list gives the next item at
+-- each call, until nil. Integers have 64 bits. Filters that are generators in Jinja return lists.
 -- @module genet.template
 
 local Environment = require "genet.template.environment"
@@ -24,7 +24,8 @@ local template = {
 -- @function template.markup
 -- @tparam string text
 -- @treturn Markup `tostring` gives the text
--- @usage env:global("icon", function(name) return template.markup("<i class='" .. name .. "'></i>") end)
+-- @usage env:global("icon", function(name) return template.markup("<i class='" .. name ..
+--   "'></i>") end)
 template.markup = value.markup
 
 --- Whether a value is a markup.
@@ -56,11 +57,12 @@ local function default_watch()
 end
 
 --- An environment.
--- @tparam ?table options `path`: a directory, or a list of them; or `loader`: a function that returns the
---   source of a name, or nil; `autoescape`: true, false, or a function of the name (nil for a string);
---   unless told, templates called .html, .htm, .xml and .xhtml and strings escape; `undefined`:
---   `"default"`, `"strict"`, `"chainable"` or `"debug"`; `trim_blocks`, `lstrip_blocks` and
---   `keep_trailing_newline` as in Jinja; `watch`: a function that is told of each file read
+-- @tparam ?table options `path`: a directory, or a list of them; or `loader`: a function that
+--   returns the source of a name, or nil; `autoescape`: true, false, or a function of the name
+--   (nil for a string); unless told, templates called .html, .htm, .xml and .xhtml and strings
+--   escape; `undefined`: `"default"`, `"strict"`, `"chainable"` or `"debug"`; `trim_blocks`,
+--   `lstrip_blocks` and `keep_trailing_newline` as in Jinja; `watch`: a function that is told of
+--   each file read
 -- @treturn Environment see `genet.template.environment`
 -- @usage local env = template.new{path = "templates", trim_blocks = true}
 function template.new(options)

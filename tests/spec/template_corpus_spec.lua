@@ -20,7 +20,8 @@ local function check_error(case, problem)
     assert.truthy(problem:find("^[^:]*:%d+: "), problem)
   end
   if not case.words_differ then
-    assert.truthy(problem:find(expected.error, 1, true), problem .. "\nexpected: " .. expected.error)
+    local found = problem:find(expected.error, 1, true)
+    assert.truthy(found, problem .. "\nexpected: " .. expected.error)
   end
 end
 

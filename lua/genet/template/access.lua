@@ -134,8 +134,10 @@ end
 function access.item(object, key)
   local found
   if math_type(key) == "integer" then
-    -- A table with something at 1 is most likely a list: only if that finds nothing all is looked at.
-    if type(object) == "table" and getmetatable(object) == nil and object[1] ~= nil and key >= 0 then
+    -- A table with something at 1 is most likely a list: only if that finds nothing all is looked
+    -- at.
+    if type(object) == "table" and getmetatable(object) == nil and key >= 0
+      and object[1] ~= nil then
       found = object[key + 1]
     end
     if found == nil then found = by_number(object, key) end

@@ -116,8 +116,8 @@ local function note_use(node, use)
   end
 end
 
---- How the body of a for loop uses `loop`: `used`; `object` when it must be a value; `length` when the
--- number of items must be known; `changed`.
+--- How the body of a for loop uses `loop`: `used`; `object` when it must be a value; `length` when
+-- the number of items must be known; `changed`.
 -- @tparam table node a `For`
 -- @treturn table
 function analysis.loop_use(node)
@@ -141,7 +141,9 @@ function analysis.blocks(nodes, twice)
     names[node.name] = true
     list[#list + 1] = node
   end)
-  table.sort(list, function(a, b) return a.line < b.line or a.line == b.line and a.name < b.name end)
+  table.sort(list, function(a, b)
+    return a.line < b.line or a.line == b.line and a.name < b.name
+  end)
   return list
 end
 

@@ -1,8 +1,9 @@
 --- Filters and tests by their names, while a template runs.
 --
--- What an environment knows of each is a table: `fn`; for those of ours `builtin`, and `params` (the names
--- of the parameters after the value) or `rest` (it takes all arguments: the state, the value, a dict of
--- what is given by name or nil, the others); `state` when it takes the state first.
+-- What an environment knows of each is a table: `fn`; for those of ours `builtin`, and `params`
+-- (the names of the parameters after the value) or `rest` (it takes all arguments: the state, the
+-- value, a dict of what is given by name or nil, the others); `state` when it takes the state
+-- first.
 -- @module genet.template.apply
 
 local bind = require "genet.template.bind"
@@ -28,7 +29,8 @@ local function find(registry, noun, name)
   if value.is_undefined(name) then
     raise.runtime("No %s named by an undefined value. Did you forget to quote its name?", noun)
   end
-  raise.runtime("No %s named '%s'.%s", noun, tostring(name), raise.suggestion(tostring(name), registry))
+  name = tostring(name)
+  raise.runtime("No %s named '%s'.%s", noun, name, raise.suggestion(name, registry))
 end
 
 --- Applies a filter.

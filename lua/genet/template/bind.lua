@@ -50,7 +50,9 @@ function bind.spread(args, rest, named, named_rest)
   if value.kind(named_rest) ~= "dict" then raise.runtime("argument after ** must be a mapping") end
   named = named or value.dict()
   for _, key in ipairs((value.keys(named_rest))) do
-    if named[key] ~= nil then raise.runtime("got multiple values for keyword argument '%s'", key) end
+    if named[key] ~= nil then
+      raise.runtime("got multiple values for keyword argument '%s'", key)
+    end
     named[key] = named_rest[key]
   end
   return args, named

@@ -1,12 +1,13 @@
 --- Makes Lua functions of templates.
 --
--- A template becomes one chunk for what stands outside of blocks and one for each block; each returns
--- `function(context, out, n)`, which writes texts to `out[n + 1]`, `out[n + 2]` ... and returns the last
--- `n`. A chunk is given `RT` (the runtime's functions), `F` and `T` (filters and tests by name), `ON` and
--- `OFF` (the states of code that escapes and code that does not) and `U` (what brands an undefined).
+-- A template becomes one chunk for what stands outside of blocks and one for each block; each
+-- returns `function(context, out, n)`, which writes texts to `out[n + 1]`, `out[n + 2]` ... and
+-- returns the last `n`. A chunk is given `RT` (the runtime's functions), `F` and `T` (filters and
+-- tests by name), `ON` and `OFF` (the states of code that escapes and code that does not) and `U`
+-- (what brands an undefined).
 --
--- A mode says whether output is escaped: `on` is true, false, or nil when that is known only at run
--- time; `state` is the Lua expression of the state.
+-- A mode says whether output is escaped: `on` is true, false, or nil when that is known only at
+-- run time; `state` is the Lua expression of the state.
 -- @module genet.template.compiler
 
 local Scope = require "genet.template.scope"
@@ -59,8 +60,8 @@ local function locals_table(scope)
   return #parts > 0 and "{" .. table.concat(parts, ", ") .. "}" or "nil"
 end
 
--- A buffer of its own for what `body` writes; `variable` gets its text. With `check`, a template that
--- extends another writes nothing to it either.
+-- A buffer of its own for what `body` writes; `variable` gets its text. With `check`, a template
+-- that extends another writes nothing to it either.
 local function emit_capture(gen, body, scope, variable, check)
   put(gen, "do local out, n = {}, 0 ")
   local inner = scope:inner{check = check}
@@ -141,8 +142,8 @@ end
 -- Assigns the value of a Lua expression to a target.
 function emit_assign(gen, target, scope, code)
   if target.kind == "Field" then
-    return put(gen, use(gen, "set_field"), "(", scope:lookup(target.name), ", ", quote(target.field),
-      ", ", code, ") ")
+    return put(gen, use(gen, "set_field"), "(", scope:lookup(target.name), ", ",
+      quote(target.field), ", ", code, ") ")
   end
   if target.kind == "Name" then return put(gen, scope:lookup(target.name), " = ", code, " ") end
   emit_unpack(gen, target, scope, code)
@@ -275,16 +276,21 @@ local function emit_loop_head(gen, node, loop, inner)
   if node.otherwise then put(gen, "local any", loop.id, " = false ") end
   if loop.use.changed then put(gen, "local ", loop.memory, " = {} ") end
   if not loop.object then return end
-  put(gen, "local loop", loop.id, " = ", use(gen, "new_loop"), "(", loop.list, ", ", loop.length, ", ",
-    node.recursive and "depth" or "0", node.recursive and (", recurse" .. loop.id) or "", ") ")
+  put(gen, "local loop", loop.id, " = ", use(gen, "new_loop"), "(", loop.list, ", ", loop.length,
+    ", ", node.recursive and "depth, recurse" .. loop.id or "0", ") ")
   inner.names.loop = "loop" .. loop.id
+end
+
+-- Lua's loop over the list; what a function gives ends with nil.
+local function emit_for_line(gen, loop)
+  put(gen, "for ", loop.index, " = 1, ", loop.length, " do local ", loop.item, " = ", loop.list,
+    "[", loop.index, "] if ", loop.item, " == nil then break end ")
 end
 
 -- The loop itself, `list` and its length being known.
 local function emit_iteration(gen, node, loop, scope, inner)
   emit_loop_head(gen, node, loop, inner)
-  put(gen, "for ", loop.index, " = 1, ", loop.length, " do local ", loop.item, " = ", loop.list, "[",
-    loop.index, "] if ", loop.item, " == nil then break end ")
+  emit_for_line(gen, loop)
   if loop.object then put(gen, "loop", loop.id, ".at = ", loop.index, " ") end
   emit_target(gen, node.target, inner, loop.item)
   local inline = node.test and not loop.filtered
@@ -363,8 +369,9 @@ local function about_macro(node, has)
     params[at] = quote(param.name)
     places[at] = ("[%s] = %d"):format(quote(param.name), at)
   end
-  return ("{name = %s, params = {%s}, places = {%s}, uses_caller = %s, catches_names = %s, "
-    .. "catches_rest = %s}"):format(node.name and quote(node.name) or "nil", table.concat(params, ", "),
+  local about = "{name = %s, params = {%s}, places = {%s}, uses_caller = %s, catches_names = %s, "
+    .. "catches_rest = %s}"
+  return about:format(node.name and quote(node.name) or "nil", table.concat(params, ", "),
     table.concat(places, ", "), has.caller, has.kwargs, has.varargs)
 end
 
@@ -478,8 +485,8 @@ end
 local function emit_import_value(gen, node, scope)
   put(gen, use(gen, "import"), "(ctx, ")
   emit(gen, node.template, scope)
-  put(gen, ", ", tostring(node.with_context), ", ", node.with_context and locals_table(scope) or "nil",
-    ") ")
+  put(gen, ", ", tostring(node.with_context), ", ",
+    node.with_context and locals_table(scope) or "nil", ") ")
 end
 
 local function emit_import(gen, node, scope)
@@ -494,25 +501,29 @@ local function emit_from(gen, node, scope)
   put(gen, "do local ", module, " = ")
   emit_import_value(gen, node, scope)
   for _, pair in ipairs(node.names) do
-    put(gen, scope:lookup(pair[2]), " = ", use(gen, "imported"), "(", module, ", ", quote(pair[1]), ") ")
+    put(gen, scope:lookup(pair[2]), " = ", use(gen, "imported"), "(", module, ", ",
+      quote(pair[1]), ") ")
     emit_export(gen, scope, pair[2])
     if scope.toplevel then gen.private[pair[2]] = true end
   end
   put(gen, "end ")
 end
 
+local FALSE = {[false] = true, [0] = true, [""] = true}
+
+-- The mode that an autoescape block asks for.
+local function emit_mode(gen, value, scope)
+  if value.kind == "Const" then return MODES[value.value ~= nil and not FALSE[value.value]] end
+  local mode = {state = "state" .. gen.writer:unique()}
+  put(gen, "local ", mode.state, " = ")
+  emit_truth(gen, value, scope)
+  put(gen, " and ON or OFF ")
+  return mode
+end
+
 local function emit_autoescape(gen, node, scope)
-  local value, mode = node.value, nil
   put(gen, "do ")
-  if value.kind == "Const" then
-    mode = MODES[value.value ~= nil and value.value ~= false and value.value ~= 0 and value.value ~= ""]
-  else
-    mode = {state = "state" .. gen.writer:unique()}
-    put(gen, "local ", mode.state, " = ")
-    emit_truth(gen, value, scope)
-    put(gen, " and ON or OFF ")
-  end
-  local inner = scope:inner{mode = mode, toplevel = false}
+  local inner = scope:inner{mode = emit_mode(gen, node.value, scope), toplevel = false}
   enter(gen, inner, analysis.stores(node.body))
   emit_body(gen, node.body, inner)
   inner:leave()
@@ -581,7 +592,8 @@ end
 
 local function new_generator(env, name, escapes, block)
   local gen = {
-    writer = Writer.new(), env = env, name = name, block = block, brands = env.brand ~= nil, private = {},
+    writer = Writer.new(), env = env, name = name, block = block, brands = env.brand ~= nil,
+    private = {},
   }
   return gen, Scope.new(gen.writer, MODES[escapes])
 end

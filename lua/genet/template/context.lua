@@ -1,8 +1,8 @@
 --- What a template sees while it is rendered: variables, blocks, other templates.
 --
--- A context belongs to one rendering. Its `vars` hold what the template has set, and find through their
--- metatable what it was given and the globals; `blocks` holds for each name the functions of the
--- templates that define that block, the most derived first.
+-- A context belongs to one rendering. Its `vars` hold what the template has set, and find through
+-- their metatable what it was given and the globals; `blocks` holds for each name the functions of
+-- the templates that define that block, the most derived first.
 -- @module genet.template.context
 
 local raise = require "genet.template.raise"

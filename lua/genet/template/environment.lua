@@ -34,7 +34,8 @@ local function identity(any)
 end
 
 local function add_states(env)
-  env.on = {env = env, on = true, escape = text.escape, mark = value.markup, marked = runtime.marked}
+  local mark, marked = value.markup, runtime.marked
+  env.on = {env = env, on = true, escape = text.escape, mark = mark, marked = marked}
   env.off = {env = env, on = false, escape = text.str, mark = identity, marked = identity}
 end
 
@@ -56,8 +57,9 @@ end
 -- @treturn Environment
 function Environment.new(options)
   local env = setmetatable({
-    options = options, load = options.loader, runtime = runtime, templates = {}, strings = {},
-    string_count = 0, filters = copy(filters), tests = copy(tests), globals = copy(namespace.globals),
+    options = options, load = options.loader, runtime = runtime,
+    templates = {}, strings = {}, string_count = 0,
+    filters = copy(filters), tests = copy(tests), globals = copy(namespace.globals),
   }, Environment)
   local kind = options.undefined or "default"
   if not value.undefined_kinds[kind] then error("undefined: no such kind '" .. kind .. "'", 3) end
@@ -87,8 +89,9 @@ end
 
 --- Adds a filter, or replaces one.
 -- @tparam string name
--- @tparam function fn takes the value and the arguments; those given by name come last, as one table.
---   What is none or undefined is nil. To return text that is not escaped, return a `markup`.
+-- @tparam function fn takes the value and the arguments; those given by name come last, as one
+--   table. What is none or undefined is nil. To return text that is not escaped, return a
+--   `markup`.
 -- @treturn Environment
 -- @usage env:filter("shout", function(text) return text:upper() .. "!" end)
 function Environment:filter(name, fn)

@@ -1,11 +1,11 @@
 --- Parses expressions: tokens to a tree of tables, each with `kind` and `line`.
 --
--- Kinds and their fields: `Const value`; `Name name`; `List items`; `Tuple items`; `Dict pairs` (key,
--- value, key, value ...); `Attr node name`; `Item node arg`; `Slice start stop step`; `Call node args`;
--- `Filter node name args`; `Test node name args`; `Binary op left right`; `Unary op node`;
--- `Concat items`; `Compare node ops` (`{op, node}`); `And left right`; `Or left right`; `Not node`;
--- `Cond test yes no`. Arguments are `{list, names = {{name, node}}, rest = node, named_rest = node}`.
--- A `Const` without a value is `none`.
+-- Kinds and their fields: `Const value`; `Name name`; `List items`; `Tuple items`; `Dict pairs`
+-- (key, value, key, value ...); `Attr node name`; `Item node arg`; `Slice start stop step`; `Call
+-- node args`; `Filter node name args`; `Test node name args`; `Binary op left right`; `Unary op
+-- node`; `Concat items`; `Compare node ops` (`{op, node}`); `And left right`; `Or left right`;
+-- `Not node`; `Cond test yes no`. Arguments are `{list, names = {{name, node}}, rest = node,
+-- named_rest = node}`. A `Const` without a value is `none`.
 -- @module genet.template.expression
 
 local lexer = require "genet.template.lexer"
@@ -147,7 +147,9 @@ end
 local function parse_dot(stream, node)
   local line = stream:next().line
   local token = stream:next()
-  if token.type == "name" then return {kind = "Attr", line = line, node = node, name = token.value} end
+  if token.type == "name" then
+    return {kind = "Attr", line = line, node = node, name = token.value}
+  end
   if math.type(token.value) ~= "integer" then stream:fail("expected name or number", token.line) end
   local arg = {kind = "Const", line = token.line, value = token.value}
   return {kind = "Item", line = line, node = node, arg = arg}
@@ -253,18 +255,9 @@ local function parse_test(stream, node)
   return negated and {kind = "Not", line = line, node = test} or test
 end
 
-local function parse_unary(stream, without_filter)
-  local token, node = stream.current, nil
-  if token.type == "-" or token.type == "+" then
-    stream:next()
-    stream:enter()
-    node = {kind = "Unary", line = token.line, op = token.type, node = parse_unary(stream, true)}
-    stream:leave()
-  else
-    node = expression.primary(stream)
-  end
-  node = parse_postfix(stream, node)
-  while not without_filter do
+-- What may follow an operand: filters, tests, calls of what those return.
+local function parse_filtered(stream, node)
+  while true do
     if stream:skip("|") then
       node = expression.filters(stream, node)
     elseif stream:is_name("is") then
@@ -272,10 +265,25 @@ local function parse_unary(stream, without_filter)
     elseif stream.current.type == "(" then
       node = parse_call(stream, node)
     else
-      break
+      return node
     end
   end
-  return node
+end
+
+local function parse_signed(stream)
+  local token = stream.current
+  if token.type ~= "-" and token.type ~= "+" then
+    return parse_postfix(stream, expression.primary(stream))
+  end
+  stream:next()
+  stream:enter()
+  local node = {kind = "Unary", line = token.line, op = token.type, node = parse_signed(stream)}
+  stream:leave()
+  return parse_postfix(stream, node)
+end
+
+local function parse_unary(stream)
+  return parse_filtered(stream, parse_signed(stream))
 end
 
 -- A parser for operators of one rank, which bind to the left.

@@ -1,7 +1,8 @@
 --- Writes expressions as Lua.
 --
 -- Each function takes the generator (`writer`, `env`, `name`), a node and the scope it stands in.
--- Values are never nil; where Lua's `and` and `or` choose between values, `boxed` keeps false apart.
+-- Values are never nil; where Lua's `and` and `or` choose between values, `boxed` keeps false
+-- apart.
 -- @module genet.template.expressions
 
 local Writer = require "genet.template.writer"
@@ -352,18 +353,18 @@ local function emit_compare(gen, node, scope)
   for at, pair in ipairs(node.ops) do
     signs[at], nodes[at + 1] = quote(pair[1]), pair[2]
   end
-  put(gen, use(gen, "chain"), "(", gen.writer:constant("{" .. table.concat(signs, ", ") .. "}"), ", {")
+  local list = gen.writer:constant("{" .. table.concat(signs, ", ") .. "}")
+  put(gen, use(gen, "chain"), "(", list, ", {")
   emit_list(gen, nodes, scope)
   put(gen, "})")
 end
 
 local function emit_concat(gen, node, scope)
-  local mode = scope.mode
-  local helper = mode.on == false and "concat" or "concat_markup"
+  local mode, marked, plain = scope.mode, use(gen, "concat_markup"), use(gen, "concat")
   if mode.on == nil then
-    put(gen, "(", mode.state, ".on and ", use(gen, "concat_markup"), " or ", use(gen, "concat"), ")")
+    put(gen, "(", mode.state, ".on and ", marked, " or ", plain, ")")
   else
-    put(gen, use(gen, helper))
+    put(gen, mode.on and marked or plain)
   end
   put(gen, "({")
   emit_list(gen, node.items, scope)
@@ -484,8 +485,8 @@ local function writer_of(gen, scope)
 end
 
 local function is_builtin(gen, node, name)
-  local spec = node.name == name and gen.env.filters[name]
-  return spec and spec.builtin and #node.args == 0 and #node.args.names == 0 and not is_spread(node.args)
+  local spec, args = node.name == name and gen.env.filters[name], node.args
+  return spec and spec.builtin and #args == 0 and #args.names == 0 and not is_spread(args)
 end
 
 local INTEGERS = {index = true, index0 = true, length = true, revindex = true, revindex0 = true}
@@ -518,7 +519,9 @@ function expressions.output(gen, node, scope)
   end
   if is_loop_number(node, scope) then return emit(gen, node, scope) end
   if node.kind == "Filter" and node.node.kind ~= "Lua" then
-    if is_builtin(gen, node, "safe") then return emit_text(gen, node.node, scope, use(gen, "str")) end
+    if is_builtin(gen, node, "safe") then
+      return emit_text(gen, node.node, scope, use(gen, "str"))
+    end
     if is_builtin(gen, node, "e") or is_builtin(gen, node, "escape") then
       return emit_text(gen, node.node, scope, use(gen, "escape"))
     end

@@ -138,7 +138,9 @@ local function link_word(word, limit, attributes, schemes)
     return anchor("mailto:" .. word, word, "")
   end
   for _, scheme in ipairs(schemes) do
-    if word ~= scheme and word:sub(1, #scheme) == scheme then return anchor(word, word, attributes) end
+    if word ~= scheme and word:sub(1, #scheme) == scheme then
+      return anchor(word, word, attributes)
+    end
   end
   return word
 end

@@ -180,14 +180,12 @@ local function apply_spec(any, spec)
   if not sign then raise.runtime("Invalid format specifier '%s'", spec) end
   if zero == "0" and side == "" then fill, side = "0", "=" end
   precision = precision ~= "" and precision or nil
-  local is_number, written = type(any) == "number", nil
-  if is_number then
-    written = write_number(any, sign, precision, kind)
-    if separator ~= "" then written = group(written, separator) end
-  else
-    written = write(any, "s", "", precision)
+  if type(any) ~= "number" then
+    return align(write(any, "s", "", precision), fill, side, width, false)
   end
-  return align(written, fill, side, width, is_number)
+  local written = write_number(any, sign, precision, kind)
+  if separator ~= "" then written = group(written, separator) end
+  return align(written, fill, side, width, true)
 end
 
 -- The value that a field such as `0`, `name` or `name.part[key]` stands for.

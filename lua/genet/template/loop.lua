@@ -16,7 +16,9 @@ local Loop = {__template = "object", name = "LoopContext"}
 -- @tparam ?function recurse renders the loop for other items: takes them and the depth
 -- @treturn table
 function loop.new(list, length, depth, recurse)
-  return setmetatable({list = list, length = length, depth0 = depth, recurse = recurse, at = 0}, Loop)
+  return setmetatable({
+    list = list, length = length, depth0 = depth, recurse = recurse, at = 0,
+  }, Loop)
 end
 
 --- `loop.previtem`.

@@ -1,7 +1,7 @@
 --- The methods that Python's strings, lists and dicts have and templates use.
 --
--- Each is `{fn, name of the first parameter, ...}`; `fn` takes the value and the arguments. Those with
--- `named` also take a dict of all arguments given by name, right after the value.
+-- Each is `{fn, name of the first parameter, ...}`; `fn` takes the value and the arguments. Those
+-- with `named` also take a dict of all arguments given by name, right after the value.
 -- @module genet.template.methods
 
 local format = require "genet.template.format"

@@ -1,4 +1,5 @@
---- The functions that every template has: `range`, `dict`, `cycler`, `joiner`, `namespace`, `lipsum`.
+--- The functions that every template has: `range`, `dict`, `cycler`, `joiner`, `namespace`,
+-- `lipsum`.
 -- @module genet.template.namespace
 
 local methods = require "genet.template.methods"
@@ -132,15 +133,16 @@ end)
 -- ---- filler text ----
 
 local WORDS = {}
-for word in ([[a ac accumsan ad adipiscing aliquam amet ante arcu at augue bibendum blandit commodo
-  condimentum congue consectetuer cras cubilia curae cursus dapibus diam dictum dolor donec dui egestas
-  eget eleifend elit enim erat eros est et etiam eu euismod facilisis fames felis fermentum fringilla
-  fusce gravida habitant iaculis id in integer ipsum justo lacinia lacus laoreet lectus leo libero ligula
-  lobortis lorem luctus maecenas magna malesuada massa mattis mauris metus mi molestie mollis morbi nam
-  nec neque nibh nisi nisl non nulla nunc odio orci ornare pede pellentesque pharetra porta porttitor
-  posuere pretium primis proin pulvinar purus quam quis rhoncus risus rutrum sagittis sapien sed sem
-  semper sit sociis sodales suscipit suspendisse tellus tempor tempus tincidunt tortor tristique turpis
-  ullamcorper ultrices urna ut varius vel velit vestibulum vitae vivamus volutpat vulputate]])
+for word in ([[a ac accumsan ad adipiscing aliquam amet ante arcu at augue bibendum blandit
+  commodo condimentum congue consectetuer cras cubilia curae cursus dapibus diam dictum dolor
+  donec dui egestas eget eleifend elit enim erat eros est et etiam eu euismod facilisis fames
+  felis fermentum fringilla fusce gravida habitant iaculis id in integer ipsum justo lacinia
+  lacus laoreet lectus leo libero ligula lobortis lorem luctus maecenas magna malesuada massa
+  mattis mauris metus mi molestie mollis morbi nam nec neque nibh nisi nisl non nulla nunc odio
+  orci ornare pede pellentesque pharetra porta porttitor posuere pretium primis proin pulvinar
+  purus quam quis rhoncus risus rutrum sagittis sapien sed sem semper sit sociis sodales
+  suscipit suspendisse tellus tempor tempus tincidunt tortor tristique turpis ullamcorper
+  ultrices urna ut varius vel velit vestibulum vitae vivamus volutpat vulputate]])
   :gmatch("%a+") do
   WORDS[#WORDS + 1] = word
 end

@@ -1,12 +1,13 @@
 --- Parses templates: source to a list of statements, tables with `kind` and `line`.
 --
--- Kinds and their fields: `Output items` (expressions, and `Data text`); `If branches` (`{test, body}`)
--- `otherwise`; `For target iter test recursive body otherwise`; `Set target value`; `SetBlock target
--- filter body`; `With targets values body`; `Macro name params body`; `CallBlock call params body`;
--- `FilterBlock filter body`; `Block name scoped required body`; `Extends template`; `Include template
--- ignore with_context`; `Import template target with_context`; `From template names with_context`;
--- `Autoescape value body`; `Break`; `Continue`. Parameters are `{name, default}`. A target is a `Name`,
--- a `Tuple` of targets, or `Field name field` for a namespace.
+-- Kinds and their fields: `Output items` (expressions, and `Data text`); `If branches` (`{test,
+-- body}`) `otherwise`; `For target iter test recursive body otherwise`; `Set target value`;
+-- `SetBlock target filter body`; `With targets values body`; `Macro name params body`; `CallBlock
+-- call params body`; `FilterBlock filter body`; `Block name scoped required body`; `Extends
+-- template`; `Include template ignore with_context`; `Import template target with_context`; `From
+-- template names with_context`; `Autoescape value body`; `Break`; `Continue`. Parameters are
+-- `{name, default}`. A target is a `Name`, a `Tuple` of targets, or `Field name field` for a
+-- namespace.
 -- @module genet.template.parser
 
 local Stream = require "genet.template.stream"
@@ -347,7 +348,8 @@ function Parser:statements(ends)
       add_output(body, expression.tuple(stream))
       stream:expect("variable_end")
     else
-      if ends and stream.current.type == "name" and is_one_of(stream.current.value, ends) then break end
+      local word = stream.current.type == "name" and stream.current.value
+      if ends and is_one_of(word, ends) then break end
       body[#body + 1] = self:statement()
       stream:expect("block_end")
     end

@@ -1,7 +1,7 @@
 --- Scopes of names while a template is compiled: which Lua variable holds a name.
 --
--- A scope belongs to a function of the chunk. Lua allows 200 locals for a function: names beyond the
--- first hundred live in a table.
+-- A scope belongs to a function of the chunk. Lua allows 200 locals for a function: names beyond
+-- the first hundred live in a table.
 -- @module genet.template.scope
 
 local Scope = {}
@@ -26,7 +26,7 @@ end
 function Scope:inner(fields)
   local scope = setmetatable({
     writer = self.writer, mode = self.mode, names = {}, parent = self, fn = self.fn,
-    chunk = self.chunk, check = self.check, soft = self.soft, block = self.block, first = self.fn.count,
+    chunk = self.chunk, check = self.check, soft = self.soft, first = self.fn.count,
   }, Scope)
   for key, field in pairs(fields or {}) do scope[key] = field end
   return scope

@@ -61,7 +61,9 @@ end
 -- @treturn function
 function sorting.keys(attribute, case_sensitive)
   local names = value.text(attribute)
-  if not names or not names:find(",", 1, true) then return sorting.key(attribute, case_sensitive) end
+  if not names or not names:find(",", 1, true) then
+    return sorting.key(attribute, case_sensitive)
+  end
   local getters = {}
   for name in (names .. ","):gmatch("([^,]*),") do
     getters[#getters + 1] = sorting.key(name, case_sensitive)

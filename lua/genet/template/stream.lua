@@ -14,7 +14,9 @@ Stream.__index = Stream
 -- @treturn Stream
 function Stream.new(source, name, options)
   local tokens = lexer.tokens(source, name, options)
-  return setmetatable({tokens = tokens, at = 1, name = name, depth = 0, current = tokens[1]}, Stream)
+  return setmetatable({
+    tokens = tokens, at = 1, name = name, depth = 0, current = tokens[1],
+  }, Stream)
 end
 
 --- Moves on.

@@ -63,7 +63,8 @@ local tests = {
 }
 
 local NAMES = {
-  eq = {"==", "eq", "equalto"}, ne = {"!=", "ne"}, gt = {">", "gt", "greaterthan"}, ge = {">=", "ge"},
+  eq = {"==", "eq", "equalto"}, ne = {"!=", "ne"},
+  gt = {">", "gt", "greaterthan"}, ge = {">=", "ge"},
   lt = {"<", "lt", "lessthan"}, le = {"<=", "le"},
 }
 

@@ -24,7 +24,7 @@ end
 
 local function write_string(string)
   local written = string:gsub("[%c\"\\]", escape_control)
-  return "\"" .. written:gsub("[\128-\255][\128-\191]*", escape_wide):gsub("\127", "\\u007f") .. "\""
+  return "\"" .. written:gsub("[\128-\255][\128-\191]*", escape_wide) .. "\""
 end
 
 local function write_float(number)
@@ -61,7 +61,8 @@ local function write_dict(dict, indent, depth)
 end
 
 local WRITERS = {
-  list = write_list, tuple = write_list, dict = write_dict, string = write_string, float = write_float,
+  list = write_list, tuple = write_list, dict = write_dict,
+  string = write_string, float = write_float,
   markup = function(any) return write_string(any.text) end,
   integer = function(any) return ("%d"):format(any) end,
   boolean = tostring,

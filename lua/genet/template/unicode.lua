@@ -1,5 +1,5 @@
---- Strings as sequences of characters, as Python sees them. Bytes that are not UTF-8 are characters of
--- their own.
+--- Strings as sequences of characters, as Python sees them. Bytes that are not UTF-8 are
+-- characters of their own.
 -- @module genet.template.unicode
 
 local value = require "genet.template.value"
@@ -35,8 +35,8 @@ function unicode.sub(text, first, last)
   return first <= last and table.concat(list, "", first, last) or ""
 end
 
--- Letters in pairs: the code of a small letter minus `shift` is that of the capital; with `pairs` the
--- two stand side by side, the capital at even codes, or at odd ones with `odd`.
+-- Letters in pairs: the code of a small letter minus `shift` is that of the capital; with `pairs`
+-- the two stand side by side, the capital at even codes, or at odd ones with `odd`.
 local RANGES = {
   {0xE0, 0xFE, shift = 32}, {0x101, 0x137, pairs = true}, {0x13A, 0x148, pairs = true, odd = true},
   {0x14B, 0x177, pairs = true}, {0x17A, 0x17E, pairs = true, odd = true},

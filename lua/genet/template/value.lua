@@ -1,10 +1,10 @@
 --- The values that templates know, and how Lua's own stand for them.
 --
 -- A table whose keys are 1 to n is a list, an empty one too; any other is a dict. Kinds of our own
--- are told by a field `__template` of the metatable: `markup` (text that needs no escaping), `tuple`,
--- `dict` (whose metatable holds the keys in their order), `undefined`, and `object` (with functions
--- `attr` and `call` in the metatable). `none` is `json.null`; there is no nil among the values of a
--- template: what is not there is an `undefined` that knows its name.
+-- are told by a field `__template` of the metatable: `markup` (text that needs no escaping),
+-- `tuple`, `dict` (whose metatable holds the keys in their order), `undefined`, and `object` (with
+-- functions `attr` and `call` in the metatable). `none` is `json.null`; there is no nil among the
+-- values of a template: what is not there is an `undefined` that knows its name.
 -- @module genet.template.value
 
 local json = require "genet.json"
@@ -346,8 +346,9 @@ local CONTENTS = {
   undefined = contents_undefined, object = contents_object, ["function"] = endless,
 }
 
---- What a loop goes through: a list (not to be changed) and its length. The list of a function is what
--- it returns each time that it is called, until nil, and its length is unknown: `math.maxinteger`.
+--- What a loop goes through: a list (not to be changed) and its length. The list of a function is
+-- what it returns each time that it is called, until nil, and its length is unknown:
+-- `math.maxinteger`.
 -- @param any
 -- @treturn table
 -- @treturn integer
@@ -405,7 +406,8 @@ local function truth_of_table(any)
   return count > 0
 end
 
---- Whether a value counts as true, as in Python: false, none, undefined, zero and what is empty do not.
+--- Whether a value counts as true, as in Python: false, none, undefined, zero and what is empty do
+-- not.
 -- @param any
 -- @treturn boolean
 function value.truth(any)
@@ -425,8 +427,8 @@ local function to_lua(count, any, ...)
   return any, to_lua(count - 1, ...)
 end
 
---- What a Lua function of the application is given for values of a template: nil for what is none or
--- undefined, else the same.
+--- What a Lua function of the application is given for values of a template: nil for what is none
+-- or undefined, else the same.
 -- @param ...
 -- @return as many values
 function value.to_lua(...)

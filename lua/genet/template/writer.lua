@@ -10,7 +10,9 @@ Writer.__index = Writer
 --- An empty chunk.
 -- @treturn Writer
 function Writer.new()
-  return setmetatable({pieces = {}, line = 1, used = {}, order = {}, constants = {}, last = 0}, Writer)
+  return setmetatable({
+    pieces = {}, line = 1, used = {}, order = {}, constants = {}, last = 0,
+  }, Writer)
 end
 
 --- A string as Lua source, on one line.

@@ -20,8 +20,10 @@ end
 local function page()
   local items, links = {}, {}
   for n = 1, 20 do
-    items[n] = {name = "Item & " .. n, price = n * 1.25, stock = n % 5, tags = {"a", "b", "tag " .. n},
-      note = n % 2 == 0 and "note <" .. n .. ">" or nil}
+    items[n] = {
+      name = "Item & " .. n, price = n * 1.25, stock = n % 5, tags = {"a", "b", "tag " .. n},
+      note = n % 2 == 0 and "note <" .. n .. ">" or nil,
+    }
   end
   for n = 1, 6 do links[n] = {url = "/page/" .. n, title = "Page " .. n} end
   return {title = "Things", intro = ("words and more words "):rep(10), items = items, links = links,

@@ -1,11 +1,12 @@
 --- Reads the corpus of templates that Jinja2 and ours render alike.
 --
--- A file `corpus/TOPIC.jinja` holds cases. A case begins with `=== NAME`; lines that begin with `--- ` are
--- `vars: JSON`, `options: JSON`, `name: NAME` (of the template, `main.html` unless told), `file: NAME`
--- followed by the text of another template, `words differ` (the error is told in other words) and at last
--- `template`, followed by the template. Each text ends with the line end before the next `--- ` or `=== `.
--- What Jinja2 makes of the cases is in `corpus/expected.json`: `output`, or `error` and for syntax errors
--- `line`; `tests/conformance/jinja/expect` writes it.
+-- A file `corpus/TOPIC.jinja` holds cases. A case begins with `=== NAME`; lines that begin with
+-- `--- ` are `vars: JSON`, `options: JSON`, `name: NAME` (of the template, `main.html` unless
+-- told), `file: NAME` followed by the text of another template, `words differ` (the error is told
+-- in other words) and at last `template`, followed by the template. Each text ends with the line
+-- end before the next `--- ` or `=== `. What Jinja2 makes of the cases is in
+-- `corpus/expected.json`: `output`, or `error` and for syntax errors `line`;
+-- `tests/conformance/jinja/expect` writes it.
 
 local json = require "genet.json"
 
