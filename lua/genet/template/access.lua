@@ -118,13 +118,15 @@ local function of_text(object, at)
 end
 
 local function by_number(object, at)
+  if type(object) == "table" and getmetatable(object) == nil then
+    if value.is_plain_list(object) then return of_list(object, at) end
+    return object[at]
+  end
   local kind = kind_of(object)
   if kind == "list" or kind == "tuple" then return of_list(object, at) end
   if kind == "string" or kind == "markup" then return of_text(object, at) end
   if kind == "dict" then return object[at] end
   if kind == "undefined" then return of_undefined(object) end
-  local item = kind == "object" and getmetatable(object).item
-  return item and item(object, at)
 end
 
 --- `object[key]`: an item of a list or string by its number, an entry of a dict by its key.
@@ -134,13 +136,7 @@ end
 function access.item(object, key)
   local found
   if math_type(key) == "integer" then
-    -- A table with something at 1 is most likely a list: only if that finds nothing all is looked
-    -- at.
-    if type(object) == "table" and getmetatable(object) == nil and key >= 0
-      and object[1] ~= nil then
-      found = object[key + 1]
-    end
-    if found == nil then found = by_number(object, key) end
+    found = by_number(object, key)
   elseif type(key) == "string" then
     return attr(object, key)
   elseif value.is_markup(key) then

@@ -54,6 +54,18 @@ function arguments.number(any, what)
   return refuse(any, what, "a number")
 end
 
+--- A dict.
+-- @param any
+-- @treturn table
+function arguments.dict(any)
+  if value.kind(any) == "dict" or type(any) == "table" and next(any) == nil
+    and value.kind(any) == "list" then
+    return any
+  end
+  if value.is_undefined(any) then value.fail_undefined(any) end
+  raise.runtime("'%s' object has no attribute 'items'", value.type_name(any))
+end
+
 --- Whether an optional argument counts as true.
 -- @param any
 -- @treturn boolean

@@ -144,18 +144,18 @@ end
 
 -- A template by its name, the first there is of a list of names, or a template itself.
 local function find(ctx, target)
-  local missing = {}
+  local missing, why = {}, nil
   for at, name in ipairs(names_of(target)) do
     if type(name) == "table" and getmetatable(name) == ctx.env.Template then return name end
     local text = value.text(name)
     if not text then
       raise.runtime("a template is called by a string, not by %s", value.type_name(name))
     end
-    local template = ctx.env:find(text)
+    local template, problem = ctx.env:find(text)
     if template then return template end
-    missing[at] = text
+    missing[at], why = text, problem
   end
-  if #missing == 1 then return nil, ("there is no template '%s'"):format(missing[1]) end
+  if #missing == 1 then return nil, why end
   return nil, ("there is none of the templates '%s'"):format(table.concat(missing, "', '"))
 end
 

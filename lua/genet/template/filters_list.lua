@@ -132,8 +132,7 @@ local function dictsort(any, case_sensitive, by, reversed)
   if by ~= "key" and by ~= "value" then
     raise.runtime("You can only sort by either \"key\" or \"value\"")
   end
-  if value.is_undefined(any) then value.fail_undefined(any) end
-  local items = methods.items(any)
+  local items = methods.items(arguments.dict(any))
   local key = sorting.key(by == "key" and 0 or 1, flag(case_sensitive))
   return sorting.sorted(items, #items, key, flag(reversed))
 end
@@ -265,7 +264,9 @@ end
 
 local function items(any)
   if value.is_undefined(any) then return {} end
-  if value.kind(any) ~= "dict" then raise.runtime("Can only get item pairs from a mapping.") end
+  if value.kind(any) ~= "dict" and not (value.kind(any) == "list" and #any == 0) then
+    raise.runtime("Can only get item pairs from a mapping.")
+  end
   return methods.items(any)
 end
 

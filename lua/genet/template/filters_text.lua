@@ -22,8 +22,8 @@ local function soft(fn)
 end
 
 -- Words begin after blanks, hyphens and opening brackets, as Jinja has it.
-local function title(string)
-  return (string:gsub("[^-%s({%[<]+", unicode.capitalize))
+local function title(any)
+  return (text.str(any):gsub("[^-%s({%[<]+", unicode.capitalize))
 end
 
 local function trim(string, chars)
@@ -67,6 +67,10 @@ local function cut_at_blank(string)
 end
 
 local function truncate(any, length, kill_words, ending, leeway)
+  if value.is_undefined(any) then
+    value.check_undefined(any)
+    return any
+  end
   local string = string_of(any, "the text to truncate")
   length, leeway = integer(length, "length", 255), integer(leeway, "leeway", 5)
   ending = string_of(ending, "end", "...")
@@ -187,7 +191,7 @@ return {
   safe = {fn = safe, params = {}},
   string = {fn = text.soft, params = {}},
   striptags = {fn = striptags, params = {}},
-  title = {fn = soft(title), params = {}},
+  title = {fn = title, params = {}},
   trim = {fn = soft(trim), params = {"chars"}},
   truncate = {fn = truncate, params = {"length", "killwords", "end", "leeway"}},
   upper = {fn = soft(unicode.upper), params = {}},

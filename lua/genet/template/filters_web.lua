@@ -38,7 +38,8 @@ local function urlencode(any)
   if kind ~= "list" and kind ~= "tuple" then return quote_path(any) end
   local parts = {}
   for at, pair in ipairs(any) do
-    local both = value.all_contents(pair)
+    local both, count = value.all_contents(pair)
+    if count ~= 2 then raise.runtime("urlencode needs pairs of a key and a value") end
     parts[at] = quote_query(both[1]) .. "=" .. quote_query(both[2])
   end
   return table.concat(parts, "&")
@@ -188,8 +189,7 @@ end
 
 local function xmlattr(state, dict, autospace)
   local parts = {}
-  if value.is_undefined(dict) then value.fail_undefined(dict) end
-  for _, key in ipairs((value.keys(dict))) do
+  for _, key in ipairs((value.keys(arguments.dict(dict)))) do
     local any = dict[key]
     if any ~= value.none and not value.is_undefined(any) then
       local name = text.str(key)

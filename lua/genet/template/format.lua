@@ -61,11 +61,14 @@ local function write(any, conversion, flags, precision)
   return precision and unicode.sub(written, 1, tonumber(precision) or 0) or written
 end
 
+-- What Python takes for a mapping: that not all of it is used is no mistake.
+local MAPPINGS = {dict = true, list = true, undefined = true}
+
 -- The arguments of `%` are taken in turn, or by name out of a dict.
 local function new_state(pattern, args)
   local kind = value.kind(args)
   return {items = kind == "tuple" and args or {args}, at = 0, names = kind == "dict" and args,
-    marked = value.is_markup(pattern)}
+    kind = kind, marked = value.is_markup(pattern)}
 end
 
 local function next_one(state)
@@ -121,7 +124,7 @@ function format.percent(pattern, args)
     if not sign then break end
     parts[#parts + 1], at = convert(state, source, sign + 1)
   end
-  if state.at < #state.items and not state.names then
+  if state.at < #state.items and not MAPPINGS[state.kind] then
     raise.runtime("not all arguments converted during string formatting")
   end
   local written = table.concat(parts)

@@ -339,7 +339,8 @@ local strings = {
 -- Methods that return a part of the string, or one like it: a markup's are markups again.
 local KEEPS = {}
 for name in ("upper lower casefold capitalize title swapcase strip lstrip rstrip split rsplit"
-  .. " splitlines join replace center ljust rjust zfill expandtabs removeprefix removesuffix")
+  .. " splitlines partition rpartition join replace center ljust rjust zfill expandtabs"
+  .. " removeprefix removesuffix")
   :gmatch("%S+") do
   KEEPS[name] = true
 end

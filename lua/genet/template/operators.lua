@@ -84,6 +84,7 @@ local LONGEST = 1 << 28
 local function repeated(any, times)
   local string = value.text(any)
   local size = string and #string or LISTS[kind_of(any)] and #any
+  times = to_number(times)
   if not size or math_type(times) ~= "integer" then return nil end
   if times > 0 and size > LONGEST // times then raise.runtime("the product would be too long") end
   if not string then return repeat_list(any, times) end

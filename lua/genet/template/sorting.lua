@@ -55,14 +55,19 @@ function sorting.key(attribute, case_sensitive, default)
   return function(any) return small(get(any)) end
 end
 
---- As `key` for several attributes with commas between them: the key is a list.
+--- As `key` for attributes with commas between them: the key is a list, so that values which are
+-- undefined are equal.
 -- @param attribute
 -- @tparam boolean case_sensitive
 -- @treturn function
 function sorting.keys(attribute, case_sensitive)
   local names = value.text(attribute)
-  if not names or not names:find(",", 1, true) then
-    return sorting.key(attribute, case_sensitive)
+  if not names then
+    local get = sorting.key(attribute, case_sensitive)
+    return function(any)
+      local key = get(any)
+      return value.is_undefined(key) and {key} or key
+    end
   end
   local getters = {}
   for name in (names .. ","):gmatch("([^,]*),") do

@@ -204,6 +204,23 @@ local function is_list(any)
   return count == length
 end
 
+-- Lists that were looked through, with their lengths: to take items of a long list one by one does
+-- not look through all of it each time.
+local known_lists = setmetatable({}, {__mode = "k"})
+
+local SHORT = 8
+
+--- Whether a table without a metatable is a list.
+-- @tparam table any
+-- @treturn boolean
+function value.is_plain_list(any)
+  local length = #any
+  if length > SHORT and known_lists[any] == length then return true end
+  if not is_list(any) then return false end
+  if length > SHORT then known_lists[any] = length end
+  return true
+end
+
 local function table_kind(any)
   local metatable = getmetatable(any)
   if metatable == nil then return is_list(any) and "list" or "dict" end
@@ -317,9 +334,7 @@ end
 value.characters = characters
 
 local function marked_characters(markup)
-  local list, count = characters(markup.text)
-  for at = 1, count do list[at] = value.markup(list[at]) end
-  return list, count
+  return characters(markup.text)
 end
 
 local function endless(fn)
