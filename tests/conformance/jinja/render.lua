@@ -1,5 +1,5 @@
--- Renders the templates of its input: a line of JSON for each, `{template, vars}`, and one of output,
--- whether it was rendered and the text or the error. Run from the root of the repository.
+-- Renders the templates of its input: a line of JSON for each, `{template, vars}`, and one of
+-- output, whether it was rendered and the text or the error. Run from the root of the repository.
 package.path = "lua/?.lua;lua/?/init.lua;" .. package.path
 local json = require "genet.json"
 local template = require "genet.template"
