@@ -4,7 +4,7 @@
 local access = require "genet.template.access"
 local apply = require "genet.template.apply"
 local arguments = require "genet.template.arguments"
-local methods = require "genet.template.methods"
+local container_methods = require "genet.template.container_methods"
 local operators = require "genet.template.operators"
 local raise = require "genet.template.raise"
 local sorting = require "genet.template.sorting"
@@ -44,7 +44,7 @@ end
 local function last(any)
   local list, count = value.all_contents(any)
   if count == 0 then return undefined(nil, "No last item, sequence was empty.") end
-  return list[count]
+  return value.is_markup(any) and value.markup(list[count]) or list[count]
 end
 
 local function random(any)
@@ -132,7 +132,7 @@ local function dictsort(any, case_sensitive, by, reversed)
   if by ~= "key" and by ~= "value" then
     raise.runtime("You can only sort by either \"key\" or \"value\"")
   end
-  local items = methods.items(arguments.dict(any))
+  local items = container_methods.items(arguments.dict(any))
   local key = sorting.key(by == "key" and 0 or 1, flag(case_sensitive))
   return sorting.sorted(items, #items, key, flag(reversed))
 end
@@ -267,7 +267,7 @@ local function items(any)
   if value.kind(any) ~= "dict" and not (value.kind(any) == "list" and #any == 0) then
     raise.runtime("Can only get item pairs from a mapping.")
   end
-  return methods.items(any)
+  return container_methods.items(any)
 end
 
 local function list_of(any)

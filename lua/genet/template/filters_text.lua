@@ -3,7 +3,7 @@
 
 local arguments = require "genet.template.arguments"
 local format = require "genet.template.format"
-local methods = require "genet.template.methods"
+local string_methods = require "genet.template.string_methods"
 local raise = require "genet.template.raise"
 local text = require "genet.template.text"
 local unicode = require "genet.template.unicode"
@@ -27,11 +27,11 @@ local function title(any)
 end
 
 local function trim(string, chars)
-  return methods.strip(string, optional(chars))
+  return string_methods.strip(string, optional(chars))
 end
 
 local function center(string, width)
-  return methods.center(string, integer(width, "width", 80))
+  return string_methods.center(string, integer(width, "width", 80))
 end
 
 local function replace(state, any, old, new, count)
@@ -43,16 +43,17 @@ local function replace(state, any, old, new, count)
     string = text.to_markup(string)
   end
   if not state.on or not value.is_markup(string) then
-    return methods.replace(text.str(string), text.str(from), text.str(to), count)
+    return string_methods.replace(text.str(string), text.str(from), text.str(to), count)
   end
-  return value.markup(methods.replace(string.text, text.str(from), text.to_markup(to).text, count))
+  local escaped = text.to_markup(to).text
+  return value.markup(string_methods.replace(string.text, text.str(from), escaped, count))
 end
 
 local function indent(any, width, first, blank)
   local string = string_of(any, "the text to indent")
   width = optional(width, 4)
   local pad = value.text(width) or (" "):rep(integer(width, "width"))
-  local lines = methods.lines(string .. "\n")
+  local lines = string_methods.lines(string .. "\n")
   for at, line in ipairs(lines) do
     local is_indented = (line ~= "" or flag(blank)) and at > 1 or at == 1 and flag(first)
     lines[at] = is_indented and pad .. line or line
@@ -140,7 +141,7 @@ local function wordwrap(any, width, breaks, separator, break_hyphens)
   breaks = breaks == nil or flag(breaks)
   break_hyphens = break_hyphens == nil or flag(break_hyphens)
   local wrapped = {}
-  for at, line in ipairs(methods.lines(string)) do
+  for at, line in ipairs(string_methods.lines(string)) do
     wrapped[at] = table.concat(wrap(line, width, breaks, break_hyphens), separator)
   end
   return table.concat(wrapped, separator)
@@ -166,7 +167,7 @@ local function format_values(_, any, named, ...)
 end
 
 local function striptags(any)
-  return methods.strip_tags(text.str(any))
+  return string_methods.strip_tags(text.str(any))
 end
 
 local function safe(any)

@@ -211,6 +211,27 @@ local function field_value(field, args, names, state, lookup)
   return any
 end
 
+-- What a field between braces writes.
+local function write_field(inside, state, lookup)
+  local field, conversion, spec = inside:match("^([^!:]*)!?([rsa]?):?(.*)$")
+  local any = field_value(field, state.args, state.names, state, lookup)
+  if conversion == "r" or conversion == "a" then any = text.repr(any) end
+  if conversion == "s" then any = text.str(any) end
+  local written = apply_spec(any, spec)
+  return state.marked and not value.is_markup(any) and text.escape_string(written) or written
+end
+
+-- What stands at a brace: what it writes, and where the text goes on.
+local function at_brace(source, at, state, lookup)
+  local two = source:sub(at, at + 1)
+  if two == "{{" or two == "}}" then return two:sub(1, 1), at + 2 end
+  local inside, after = source:match("^{([^{}]*)}()", at)
+  if not inside then
+    raise.runtime("Single '%s' encountered in format string", source:sub(at, at))
+  end
+  return write_field(inside, state, lookup), after
+end
+
 --- `pattern.format(...)`. A markup escapes what is put into it and stays one.
 -- @tparam string|Markup pattern
 -- @tparam table args
@@ -219,18 +240,16 @@ end
 -- @treturn string|Markup
 -- @usage format.braces("{} {:>4}", {"a", 7}, nil, lookup) --> "a    7"
 function format.braces(pattern, args, names, lookup)
-  local marked, state = value.is_markup(pattern), {at = 0}
-  local source = value.text(pattern):gsub("{{", "\1"):gsub("}}", "\2")
-  local written = source:gsub("{([^{}]*)}", function(inside)
-    local field, conversion, spec = inside:match("^([^!:]*)!?([rsa]?):?(.*)$")
-    local any = field_value(field, args, names, state, lookup)
-    if conversion == "r" then any = text.repr(any) end
-    if conversion == "s" then any = text.str(any) end
-    local done = apply_spec(any, spec)
-    return marked and not value.is_markup(any) and text.escape_string(done) or done
-  end)
-  written = written:gsub("\1", "{"):gsub("\2", "}")
-  return marked and value.markup(written) or written
+  local state = {at = 0, args = args, names = names, marked = value.is_markup(pattern)}
+  local source, parts, at = value.text(pattern), {}, 1
+  while true do
+    local brace = source:find("[{}]", at)
+    parts[#parts + 1] = source:sub(at, (brace or 0) - 1)
+    if not brace then break end
+    parts[#parts + 1], at = at_brace(source, brace, state, lookup)
+  end
+  local written = table.concat(parts)
+  return state.marked and value.markup(written) or written
 end
 
 return format

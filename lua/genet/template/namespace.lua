@@ -2,7 +2,7 @@
 -- `lipsum`.
 -- @module genet.template.namespace
 
-local methods = require "genet.template.methods"
+local container_methods = require "genet.template.container_methods"
 local raise = require "genet.template.raise"
 local value = require "genet.template.value"
 
@@ -43,8 +43,8 @@ end
 
 define("namespace", function(named, _, other)
   local entries = value.dict()
-  methods.update(entries, other)
-  methods.update(entries, named)
+  container_methods.update(entries, other)
+  container_methods.update(entries, named)
   return setmetatable({entries = entries}, Namespace)
 end)
 
@@ -102,8 +102,8 @@ end)
 
 define("dict", function(named, _, other)
   local dict = value.dict()
-  methods.update(dict, other)
-  methods.update(dict, named)
+  container_methods.update(dict, other)
+  container_methods.update(dict, named)
   return dict
 end)
 

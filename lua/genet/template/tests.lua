@@ -3,7 +3,7 @@
 
 local arguments = require "genet.template.arguments"
 local call = require "genet.template.call"
-local methods = require "genet.template.methods"
+local string_methods = require "genet.template.string_methods"
 local operators = require "genet.template.operators"
 local raise = require "genet.template.raise"
 local text = require "genet.template.text"
@@ -53,8 +53,8 @@ local tests = {
   sequence = {fn = is_kind("list", "tuple", "dict", "string", "markup", "undefined")},
   iterable = {fn = value.is_iterable},
   callable = {fn = function(any) return call.is_callable(any) or value.is_undefined(any) end},
-  lower = {fn = function(any) return methods.is_lower(text.str(any)) end},
-  upper = {fn = function(any) return methods.is_upper(text.str(any)) end},
+  lower = {fn = function(any) return string_methods.is_lower(text.str(any)) end},
+  upper = {fn = function(any) return string_methods.is_upper(text.str(any)) end},
   escaped = {fn = value.is_markup},
   sameas = {fn = same, params = {"other"}},
   ["in"] = {fn = operators.contains, params = {"seq"}},
