@@ -11,6 +11,7 @@ local core = require "genet.core"
 local app = require "genet.app"
 local http_error = require "genet.http_error"
 local json = require "genet.json"
+local loader = require "genet.loader"
 local log = require "genet.log"
 local offload = require "genet.offload"
 local patch = require "genet.patch"
@@ -130,6 +131,19 @@ genet.response = response.new
 -- @treturn Response
 -- @usage return genet.redirect("/login")
 genet.redirect = response.redirect
+
+local templates -- the environment of render_template
+
+--- Renders a template, in Jinja's language, of the directory `templates` beside the scripts; see
+-- `genet.template`. Waits when something in it does.
+-- @tparam string name
+-- @tparam ?table vars
+-- @treturn string
+-- @usage return genet.render_template("page.html", {title = "Home"})
+function genet.render_template(name, vars)
+  templates = templates or genet.template.new{path = loader.directory() .. "/templates"}
+  return templates:render(name, vars)
+end
 
 --- Ends the handler with an error status.
 -- @tparam integer status 400 to 599

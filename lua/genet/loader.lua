@@ -10,8 +10,11 @@ local proxy = require "genet.proxy"
 
 local loader = {}
 
+local directory = "." -- of the scripts that were loaded
+
 -- Lets the scripts of a directory `require` what lies in it.
 local function search_in(dir)
+  directory = dir
   local paths = dir .. "/?.lua;" .. dir .. "/?/init.lua"
   if package.path:sub(1, #paths) ~= paths then package.path = paths .. ";" .. package.path end
 end
@@ -52,6 +55,13 @@ local function load_script(root, file)
     error(("%s: the script returned %s; it should end with 'return app', or return a function "
       .. "that takes an app"):format(file, result == nil and "nothing" or "a " .. type(result)), 0)
   end
+end
+
+--- The directory of the scripts.
+-- @treturn string
+-- @usage loader.directory() .. "/templates"
+function loader.directory()
+  return directory
 end
 
 --- Lets a script `require` what lies beside it.

@@ -1,5 +1,6 @@
 -- What the README shows is true.
 local support = require "tests.e2e.support"
+local ws_client = require "tests.e2e.websocket.client"
 
 local function read(path)
   local file <close> = assert(io.open(path))
@@ -39,6 +40,44 @@ describe("the README", function()
     assert.equal(201, server:request("POST", "/note", json, '{"text": "a"}').status)
     assert.equal(400, server:request("POST", "/note", json, "{}").status)
     assert.equal("1\n2\n3\n", server:get("/count").body)
+  end)
+
+  it("shows streams and WebSockets that work", function()
+    local server = support.serve{scripts = {
+      ["main.lua"] = table.concat({'local genet = require "genet"', "local app = genet.app()",
+        block("lua", "A request has"), "return app"}, "\n"),
+      ["templates/page.html"] = "Hello {{ name }}",
+    }}
+    finally(function() server:stop() end)
+    assert.equal("UPPER", server:request("POST", "/upper", nil, "upper").body)
+    assert.equal("Hello &lt;b&gt;", server:get("/page/%3Cb%3E").body)
+    local ws = ws_client.open(server, "/chat/here")
+    ws:send("hi")
+    assert.equal("hi", (ws:receive()))
+    ws:close()
+    local events = server:ask("/ticks")
+    events:read_until("an event", function(bytes) return bytes:find('data: {"n":1}', 1, true) end)
+    events:close()
+  end)
+
+  it("shows a login that works", function()
+    local server = support.serve{script = table.concat({
+      'local genet = require "genet"', "local app = genet.app()",
+      "local users = {ann = {password = genet.password.hash('secret')}}",
+      (block("lua", "A WebSocket works from any task"):gsub('os.getenv "SECRET"', '("x"):rep(32)')),
+      "app:get('/token', function(req) return req:csrf_token() end)", "return app"}, "\n")}
+    finally(function() server:stop() end)
+    local page = server:get("/token")
+    local headers = {"Content-Type: application/x-www-form-urlencoded",
+      "Cookie: " .. page.headers["set-cookie"]:match("^[^;]+")}
+    local function login(password, token)
+      local form = ("user=ann&password=%s&csrf_token=%s"):format(password, token)
+      return server:request("POST", "/login", headers, form).status
+    end
+    local token = page.body:gsub("[^%w]", function(c) return ("%%%02X"):format(c:byte()) end)
+    assert.equal(303, login("secret", token))
+    assert.equal(403, login("wrong", token))
+    assert.equal(400, login("secret", ""))
   end)
 
   it("shows tasks that work", function()
