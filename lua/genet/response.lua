@@ -120,6 +120,17 @@ function response.new(parts)
   }, Response)
 end
 
+--- An answer that sends itself.
+-- @tparam table parts whatever `send` needs
+-- @tparam function send called with the answer and the request when the handler has returned; gives
+--   what `response.answer` does, and minds the `headers` that a script may add to the answer
+-- @treturn Response
+-- @usage return response.later({}, function(self, req) return 200, response.HTML, req.id end)
+function response.later(parts, send)
+  parts.headers, parts.send = parts.headers or {}, send
+  return setmetatable(parts, Response)
+end
+
 local REDIRECTS = {[301] = true, [302] = true, [303] = true, [307] = true, [308] = true}
 
 --- An answer that sends the client elsewhere. Whatever a location may not hold is encoded.
@@ -170,6 +181,7 @@ local function normalise(body, code, headers)
   if type(code) == "table" and headers == nil then code, headers = nil, code end
   if getmetatable(body) == Response then
     if headers ~= nil then error("the handler returned headers beside a response", 0) end
+    if body.send then error("the handler returned a status beside a file", 0) end
     return finished(body.body, code or body.status, body.headers)
   end
   if body == nil then return without_body(code, headers) end
@@ -225,6 +237,9 @@ function response.answer(req, body, code, headers)
     exchange.finish(req._exchange)
     return nil
   end
+  if getmetatable(body) == Response and body.send and code == nil and headers == nil then
+    return body:send(req)
+  end
   local ok, final, head, content, length = pcall(normalise, body, code, headers)
   if not ok then error(explain(req, final), 0) end
   if type(content) == "function" then return stream(req, final, head, content, length) end
@@ -232,6 +247,8 @@ function response.answer(req, body, code, headers)
     local problem = ("Content-Length says %d, the body has %d bytes"):format(length, #content)
     error(explain(req, problem), 0)
   end
+  local compress = req.route.compress
+  if compress then return compress(req, final, head, content) end
   return final, head, content
 end
 
