@@ -136,6 +136,25 @@ static int x_header(lua_State *L)
     return 1;
 }
 
+/* exchange.lines(x, name) -> all values of a header, as if they were one line's | nil */
+static int x_lines(lua_State *L)
+{
+    const struct gn_head *h = check(L)->head;
+    const char *name = luaL_checkstring(L, 2);
+    lua_settop(L, 2);
+    for (int i = 0; i < h->header_count; i++) {
+        if (strcasecmp(h->headers[i].name, name) != 0)
+            continue;
+        if (lua_gettop(L) == 2) {
+            lua_pushstring(L, h->headers[i].value);
+        } else {
+            lua_pushfstring(L, "%s, %s", lua_tostring(L, 3), h->headers[i].value);
+            lua_replace(L, 3);
+        }
+    }
+    return lua_gettop(L) == 2 ? 0 : 1;
+}
+
 /* exchange.is_plain(x) -> whether no header asks for something to be sent on conditions
  * or in part: neither Range nor one that begins with "If-" */
 static int x_is_plain(lua_State *L)
@@ -378,6 +397,7 @@ static const luaL_Reg functions[] = {
     {"header", x_header},
     {"is_plain", x_is_plain},
     {"headers", x_headers},
+    {"lines", x_lines},
     {"query", x_query},
     {"version", x_version},
     {"remote_addr", x_remote_addr},

@@ -187,19 +187,10 @@ local function many_parts(req, doc, head, ranges)
   return nil
 end
 
--- A function that gives a header by its name in lower case; several lines as if they were one.
-local function joined_headers(req)
-  local flat, values = exchange.headers(req._exchange), {}
-  for at = 1, #flat, 2 do
-    local name, value = flat[at]:lower(), flat[at + 1]
-    values[name] = values[name] and values[name] .. ", " .. value or value
-  end
-  return function(name) return values[name] end
-end
-
 -- Waits.
 local function on_conditions(req, doc, head, kept)
-  local get = joined_headers(req)
+  local x = req._exchange
+  local function get(name) return exchange.lines(x, name) end
   local code = conditions.check(req.method, get, doc)
   if code == 304 then return 304, kept, "" end
   if code then return response.plain(code) end

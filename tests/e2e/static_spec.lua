@@ -150,6 +150,11 @@ describe("a file", function()
       "If-Modified-Since: " .. response.headers["last-modified"]})
     assert.equal(200, again.status)
     assert.equal(412, server:get("/s/small.txt", {"If-Match: \"other\""}).status)
+    local lines = {}
+    for i = 1, 60 do lines[i] = ("If-None-Match: \"%d\""):format(i) end
+    assert.equal(200, server:get("/s/small.txt", lines).status)
+    lines[61] = "If-None-Match: " .. response.headers.etag
+    assert.equal(304, server:get("/s/small.txt", lines).status)
   end)
 
   it("is read by GET and HEAD alone", function()

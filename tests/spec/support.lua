@@ -148,6 +148,14 @@ function Exchange:finish()
   return true
 end
 
+function Exchange:lines(name)
+  local flat, values = self.given.headers or {}, {}
+  for at = 1, #flat, 2 do
+    if flat[at]:lower() == name then values[#values + 1] = flat[at + 1] end
+  end
+  return values[1] and table.concat(values, ", ")
+end
+
 function Exchange:is_plain()
   for at = 1, #(self.given.headers or {}), 2 do
     local name = self.given.headers[at]:lower()
