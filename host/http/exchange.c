@@ -136,7 +136,8 @@ static int x_header(lua_State *L)
     return 1;
 }
 
-/* exchange.lines(x, name) -> all values of a header, as if they were one line's | nil */
+/* exchange.lines(x, name) -> all values of a header, as if they were one line's | nil
+ */
 static int x_lines(lua_State *L)
 {
     const struct gn_head *h = check(L)->head;
