@@ -1,11 +1,15 @@
 #include "exchange.h"
 
+#include "../vm/disk.h"
+#include "file.h"
+
 #include <errno.h>
 #include <lauxlib.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 
 /* ---- numbers: the serial of a slot above, its index below ---- */
@@ -126,10 +130,9 @@ static int fail(lua_State *L, int error)
     static const struct {
         int error;
         const char *text;
-    } texts[] = {{-EFBIG, "too large"},
-                 {-ETIMEDOUT, "timeout"},
-                 {-ETIME, "timeout"},
-                 {-ECANCELED, "cancelled"}};
+    } texts[] = {{-EFBIG, "too large"},    {-ETIMEDOUT, "timeout"},
+                 {-ETIME, "timeout"},      {-ECANCELED, "cancelled"},
+                 {-ENODATA, "file ended"}, {-EIO, "file unreadable"}};
     const char *text = "closed";
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (texts[i].error == error)
@@ -153,6 +156,39 @@ static int done(lua_State *L, int error)
 static int x_header(lua_State *L)
 {
     lua_pushstring(L, gn_request_header(check(L), luaL_checkstring(L, 2)));
+    return 1;
+}
+
+/* exchange.lines(x, name) -> all values of a header, as if they were one line's | nil
+ */
+static int x_lines(lua_State *L)
+{
+    const struct gn_head *h = check(L)->head;
+    const char *name = luaL_checkstring(L, 2);
+    lua_settop(L, 2);
+    for (int i = 0; i < h->header_count; i++) {
+        if (strcasecmp(h->headers[i].name, name) != 0)
+            continue;
+        if (lua_gettop(L) == 2) {
+            lua_pushstring(L, h->headers[i].value);
+        } else {
+            lua_pushfstring(L, "%s, %s", lua_tostring(L, 3), h->headers[i].value);
+            lua_replace(L, 3);
+        }
+    }
+    return lua_gettop(L) == 2 ? 0 : 1;
+}
+
+/* exchange.is_plain(x) -> whether no header asks for something to be sent on conditions
+ * or in part: neither Range nor one that begins with "If-" */
+static int x_is_plain(lua_State *L)
+{
+    const struct gn_head *h = check(L)->head;
+    bool plain = true;
+    for (int i = 0; i < h->header_count && plain; i++)
+        plain = strncasecmp(h->headers[i].name, "If-", 3) != 0 &&
+                strcasecmp(h->headers[i].name, "Range") != 0;
+    lua_pushboolean(L, plain);
     return 1;
 }
 
@@ -366,6 +402,25 @@ static int x_write(lua_State *L)
     return done(L, e);
 }
 
+/* exchange.write_file(x, file, at, n) -> true | nil, error: n bytes of a file of
+ * genet.disk, in an answer whose length has been told. Waits for the disk and a slow
+ * peer. */
+static int x_write_file(lua_State *L)
+{
+    struct gn_request *r = check(L);
+    const struct gn_disk_file *f = gn_disk_check(L, 2);
+    lua_Integer at = luaL_checkinteger(L, 3), n = luaL_checkinteger(L, 4);
+    luaL_argcheck(L, at >= 0, 3, "an offset was expected");
+    luaL_argcheck(L, n >= 0, 4, "a number of bytes was expected");
+    if (r->progress != GN_STREAMING)
+        return luaL_error(L, "the answer has ended or has not been started");
+    int e = gn_respond_file(r, f->fd, at, n);
+    if (e == -EMSGSIZE)
+        return luaL_error(L, "the file is longer than the Content-Length of %I bytes",
+                          (lua_Integer)r->promised);
+    return done(L, e);
+}
+
 /* exchange.finish(x) -> true | nil, error */
 static int x_finish(lua_State *L)
 {
@@ -380,7 +435,9 @@ static int x_finish(lua_State *L)
 
 static const luaL_Reg functions[] = {
     {"header", x_header},
+    {"is_plain", x_is_plain},
     {"headers", x_headers},
+    {"lines", x_lines},
     {"query", x_query},
     {"version", x_version},
     {"remote_addr", x_remote_addr},
@@ -397,6 +454,7 @@ static const luaL_Reg functions[] = {
     {"start", x_start},
     {"started", x_started},
     {"write", x_write},
+    {"write_file", x_write_file},
     {"finish", x_finish},
     {NULL, NULL},
 };

@@ -368,6 +368,32 @@ static void push_held(struct gn_wire *w)
     }
 }
 
+/* What is neither the file's nor that the call is to be made again is the socket's. */
+ssize_t gn_wire_push_file(struct gn_wire *w, int fd, off_t at, size_t n)
+{
+    ssize_t sent = gn_real()->sendfile(w->stream.fd, fd, &at, n);
+    if (sent >= 0)
+        return sent;
+    w->writable = errno != EAGAIN;
+    switch (errno) {
+    case EAGAIN:
+    case EINTR:
+    case EINVAL:
+    case EIO:
+    case ENOSYS:
+    case EOPNOTSUPP:
+        return -errno;
+    default:
+        return broken(w, -EPIPE);
+    }
+}
+
+int gn_wire_wait_room(struct gn_wire *w, int64_t deadline)
+{
+    int r = w->writable ? 0 : park_in(&w->writer, deadline);
+    return r < 0 ? broken(w, r) : 0;
+}
+
 /* What the peer does not take leaves by on_events() while the fiber waits for something
  * else: to wait here would cost it the wake that it is about to wait for. */
 static void flush_before_park(struct gn_fiber *f)

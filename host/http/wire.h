@@ -156,6 +156,16 @@ void gn_wire_set_endless(struct gn_wire *, bool);
 /* Writes what is held. */
 int gn_wire_flush(struct gn_wire *);
 
+/* Writes as many of a file's bytes from `at` on as a peer without TLS takes at once, by
+ * sendfile(2). SIGPIPE must be ignored, as civetweb sees to. Never waits. Returns the
+ * bytes, 0 at the end of the file, -EAGAIN, -EPIPE when the peer is gone, or another
+ * negative errno, which is the file's. */
+ssize_t gn_wire_push_file(struct gn_wire *, int fd, off_t at, size_t n);
+
+/* Waits until a peer without TLS may take more. May wait. Returns 0 or as
+ * gn_wire_send(). */
+int gn_wire_wait_room(struct gn_wire *, int64_t deadline);
+
 /* ---- for a tenant: never waits ---- */
 
 /* Reads what is there. Returns the bytes, 0 at the end of the stream, -EAGAIN when

@@ -79,6 +79,20 @@ static ssize_t faulty_sendmsg(int fd, const struct msghdr *m, int flags)
     return sound.sendmsg(fd, m, flags);
 }
 
+static ssize_t faulty_sendfile(int out, int in, off_t *offset, size_t n)
+{
+    if (!strikes())
+        return sound.sendfile(out, in, offset, n);
+    switch (draw(4)) {
+    case 0:
+        return fail(EINTR);
+    case 1:
+        return fail(EPIPE);
+    default:
+        return sound.sendfile(out, in, offset, n ? 1 : 0);
+    }
+}
+
 static int faulty_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
     static const int errors[] = {EMFILE, ENFILE, ENOMEM, EINTR, ECONNABORTED};
@@ -98,6 +112,7 @@ void gn_faults_begin(void)
     gn_real_table.recv = faulty_recv;
     gn_real_table.send = faulty_send;
     gn_real_table.sendmsg = faulty_sendmsg;
+    gn_real_table.sendfile = faulty_sendfile;
     gn_real_table.accept4 = faulty_accept4;
 }
 

@@ -2,7 +2,9 @@
 
 #include "../log.h"
 #include "core.h"
+#include "disk.h"
 #include "files.h"
+#include "gzip.h"
 #include "offload.h"
 #include "subprocess.h"
 #include "tasks.h"
@@ -36,6 +38,8 @@ static void add_framework(lua_State *L)
 /* The C modules that every state knows. */
 static const luaL_Reg modules[] = {
     {"genet.core", luaopen_genet_core},
+    {"genet.zlib", luaopen_genet_zlib},
+    {"genet.disk", luaopen_genet_disk},
     {"genet.pool", luaopen_genet_pool},
     {"genet.stdio", luaopen_genet_stdio},
     {"genet.subprocess", luaopen_genet_subprocess},

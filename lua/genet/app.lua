@@ -5,11 +5,13 @@ local check = require "genet.check"
 local exchange = require "genet.exchange"
 local generations = require "genet.generations"
 local guard = require "genet.guard"
+local gzip = require "genet.gzip"
 local log = require "genet.log"
 local Request = require "genet.request"
 local response = require "genet.response"
 local router = require "genet.router"
 local sse = require "genet.sse"
+local static = require "genet.static"
 local timer = require "genet.timer"
 local url = require "genet.url"
 local websocket = require "genet.websocket"
@@ -47,12 +49,12 @@ end
 
 -- Routes --------------------------------------------------------------------------------------
 
--- Where the script called us, `file:line`.
+-- Where the script called the framework, `file:line`.
 local function caller_place()
-  local here = debug.getinfo(1, "S").source
+  local here = debug.getinfo(1, "S").source:match("^.*/") or ""
   local level = 2
   local info = debug.getinfo(level, "Sl")
-  while info and (info.what == "C" or info.source == here) do
+  while info and (info.what == "C" or info.source:sub(1, #here) == here) do
     level = level + 1
     info = debug.getinfo(level, "Sl")
   end
@@ -113,6 +115,7 @@ end
 function App:add(route)
   if self.frozen then error("routes are defined while the scripts load, not later", 0) end
   self.router:add(route)
+  route.compress = route.compress or self.compress
   self.routes[#self.routes + 1] = route
 end
 
@@ -293,6 +296,9 @@ function App:protect_forms(options)
   end)
 end
 
+-- See `genet.static` and `genet.gzip`.
+App.static, App.gzip = static.serve, gzip.serve
+
 --- Takes over the routes of another app, in their order. A route that is here already is passed
 -- over, so two scripts may return the same app.
 -- @tparam App other
@@ -409,7 +415,9 @@ function App:dispatch(x, method, path)
     body, code, headers = route.handler(req)
   end
   -- A page is answered without detours; the host refuses one that follows a written answer.
-  if code == nil and headers == nil and type(body) == "string" then return 200, HTML, body end
+  if code == nil and headers == nil and type(body) == "string" and not route.compress then
+    return 200, HTML, body
+  end
   return answer(req, body, code, headers)
 end
 

@@ -16,6 +16,7 @@ local log = require "genet.log"
 local offload = require "genet.offload"
 local patch = require "genet.patch"
 local response = require "genet.response"
+local static = require "genet.static"
 local sync = require "genet.sync"
 local task = require "genet.task"
 local timer = require "genet.timer"
@@ -24,6 +25,7 @@ local websocket = require "genet.websocket"
 -- Modules that are loaded when a script first asks for them.
 local LATER = {
   http = "genet.http", -- the client
+  mime = "genet.mime",
   password = "genet.password",
   process = "genet.process",
   session = "genet.session", -- stores of sessions
@@ -131,6 +133,10 @@ genet.response = response.new
 -- @treturn Response
 -- @usage return genet.redirect("/login")
 genet.redirect = response.redirect
+
+-- Files as answers: see `genet.static`.
+genet.send_file = static.send_file
+genet.send_from_directory = static.send_from_directory
 
 local templates -- the environment of render_template
 

@@ -169,6 +169,17 @@ function methods:delete_cookie(name, options)
   return add_cookie(self, cookie.expire, name, options)
 end
 
+--- An answer that sends itself.
+-- @tparam table parts whatever `send` needs
+-- @tparam function send called with the answer and the request when the handler has returned; gives
+--   what `response.answer` does, and minds the `headers` that a script may add to the answer
+-- @treturn Response
+-- @usage return response.later({}, function(self, req) return 200, response.HTML, req.id end)
+function response.later(parts, send)
+  parts.headers, parts.send = parts.headers or {}, send
+  return setmetatable(parts, Response)
+end
+
 local REDIRECTS = {[301] = true, [302] = true, [303] = true, [307] = true, [308] = true}
 
 --- An answer that sends the client elsewhere. Whatever a location may not hold is encoded.
@@ -219,6 +230,7 @@ local function normalise(body, code, headers)
   if type(code) == "table" and headers == nil then code, headers = nil, code end
   if getmetatable(body) == Response then
     if headers ~= nil then error("the handler returned headers beside a response", 0) end
+    if body.send then error("the handler returned a status beside a file", 0) end
     return finished(body.body, code or body.status, body.headers)
   end
   if body == nil then return without_body(code, headers) end
@@ -280,6 +292,10 @@ function response.answer(req, body, code, headers)
     exchange.finish(req._exchange)
     return nil
   end
+  if getmetatable(body) == Response and body.send and code == nil and headers == nil then
+    local final, head, content = body:send(req)
+    return final, final and complete(req, head), content
+  end
   local ok, final, head, content, length = pcall(normalise, body, code, headers)
   if not ok then error(explain(req, final), 0) end
   if type(content) == "function" then return stream(req, final, head, content, length) end
@@ -287,7 +303,10 @@ function response.answer(req, body, code, headers)
     local problem = ("Content-Length says %d, the body has %d bytes"):format(length, #content)
     error(explain(req, problem), 0)
   end
-  return final, complete(req, head), content
+  head = complete(req, head)
+  local compress = req.route.compress
+  if compress then return compress(req, final, head, content) end
+  return final, head, content
 end
 
 --- The small answer that has nothing but its status to tell.

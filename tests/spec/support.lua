@@ -143,10 +143,10 @@ function Exchange:read(n)
   return piece
 end
 
-function Exchange:start(status, head)
+function Exchange:start(status, head, length)
   assert(not self.begun, "started twice")
   if self.given.gone == "at once" then return nil, "closed" end
-  self.begun = {status = status, head = head}
+  self.begun, self.length = {status = status, head = head}, length
   return true
 end
 
@@ -166,6 +166,77 @@ function Exchange:finish()
   assert(not self.finished, "finished twice")
   self.finished = true
   return true
+end
+
+function Exchange:lines(name)
+  local flat, values = self.given.headers or {}, {}
+  for at = 1, #flat, 2 do
+    if flat[at]:lower() == name then values[#values + 1] = flat[at + 1] end
+  end
+  return values[1] and table.concat(values, ", ")
+end
+
+function Exchange:is_plain()
+  for at = 1, #(self.given.headers or {}), 2 do
+    local name = self.given.headers[at]:lower()
+    if name == "range" or name:find("^if%-") then return false end
+  end
+  return true
+end
+
+function Exchange:write_file(file, at, n)
+  return Exchange.write(self, file.content:sub(at + 1, at + n))
+end
+
+package.preload["genet.zlib"] = function()
+  return {gzip = function(text, level) return ("gzip %d of %d"):format(level, #text) end}
+end
+
+--- Files as genet.disk would find them, by path: each has `content`, `time` and `inode`; or is a
+-- word for why it cannot be opened. `opened` counts.
+support.disk = {files = {}, opened = 0}
+
+local DiskFile = {}
+DiskFile.__index = DiskFile
+
+function DiskFile:stat() return #self.content, self.time, 5, self.inode, self.time end
+function DiskFile:read(n) return self.content:sub(1, n) end
+function DiskFile:close() self.closed = true end
+
+local Disk = {__close = nothing}
+Disk.__index = Disk
+
+function Disk:path(name)
+  return self.root and self.root .. "/" .. name or name
+end
+
+function Disk:open(name)
+  local file = support.disk.files[self:path(name)]
+  if type(file) ~= "table" then return nil, file or "missing", "why not" end
+  support.disk.opened = support.disk.opened + 1
+  return setmetatable({content = file.content, time = file.time or 1000, inode = file.inode or 7},
+    DiskFile)
+end
+
+function Disk:same(name, file)
+  local there = support.disk.files[self:path(name)]
+  return type(there) == "table" and there.content == file.content
+end
+
+function Disk:reopen(name, file)
+  support.disk.opened = support.disk.opened + 1
+  file.closed = not self:same(name, file)
+  return not file.closed
+end
+
+function Disk:has(name) return support.disk.files[self:path(name)] ~= nil end
+function Disk:list(name) return support.disk.files[self:path(name) .. "/"], "missing" end
+
+package.preload["genet.disk"] = function()
+  return {directory = function(root)
+    if root and root:find("nonesuch") then return nil, "missing", "No such file or directory" end
+    return setmetatable({root = root}, Disk)
+  end}
 end
 
 -- A child of genet.subprocess, which has ended well.
