@@ -571,15 +571,20 @@ describe("the host", function()
     ws:vanish()
   end)
 
-  it("speaks to Python's websockets", function()
-    local server = serve_routes()
-    local command = ("/usr/bin/python3 tests/e2e/websocket/stock_client.py ws://127.0.0.1:%d 2>&1")
-      :format(server.port)
-    local pipe = assert(io.popen("timeout 60 " .. command))
-    local output = pipe:read("a")
-    assert.is_true(pipe:close(), output)
-    assert.equal("all is well\n", output)
-  end)
+  local stock_clients = {
+    ["Python's websockets"] = "/usr/bin/python3 tests/e2e/websocket/stock_client.py",
+    ["Node's ws"] = "node tests/e2e/websocket/stock_client.js",
+  }
+  for name, program in pairs(stock_clients) do
+    it("speaks to " .. name, function()
+      local server = serve_routes()
+      local command = ("timeout 60 %s ws://127.0.0.1:%d 2>&1"):format(program, server.port)
+      local pipe = assert(io.popen(command))
+      local output = pipe:read("a")
+      assert.is_true(pipe:close(), output)
+      assert.equal("all is well\n", output)
+    end)
+  end
 
   it("speaks TLS", function()
     local made = certificates.new()
