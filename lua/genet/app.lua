@@ -6,10 +6,12 @@ local exchange = require "genet.exchange"
 local generations = require "genet.generations"
 local guard = require "genet.guard"
 local gzip = require "genet.gzip"
+local hooks = require "genet.hooks"
 local log = require "genet.log"
 local Request = require "genet.request"
 local response = require "genet.response"
 local router = require "genet.router"
+local rules = require "genet.rule"
 local sse = require "genet.sse"
 local static = require "genet.static"
 local timer = require "genet.timer"
@@ -111,9 +113,18 @@ local function new_route(place, verb, rule, options, handler)
   }
 end
 
+-- A route of a group as the app around it knows it.
+local function prefixed(group, route)
+  route.rule = group.prefix .. route.rule
+  if route.name and group.name then route.name = group.name .. "." .. route.name end
+  return route
+end
+
 -- Adds a finished route.
 function App:add(route)
   if self.frozen then error("routes are defined while the scripts load, not later", 0) end
+  route.scope = route.scope or self
+  if self.prefix then return self.outer:add(prefixed(self, route)) end
   self.router:add(route)
   route.compress = route.compress or self.compress
   self.routes[#self.routes + 1] = route
@@ -299,6 +310,129 @@ end
 -- See `genet.static` and `genet.gzip`.
 App.static, App.gzip = static.serve, gzip.serve
 
+local function check_prefix(prefix, what)
+  check.type(prefix, what .. ": the prefix", "string")
+  if not prefix:find("^/.*[^/]$") then
+    local problem = "%s: a prefix begins with '/' and does not end with it, unlike '%s'"
+    error(problem:format(what, prefix), 3)
+  end
+end
+
+--- A group of routes whose rules begin alike, with hooks of their own: `before`, `after`,
+-- `teardown` and `error` of a group are for its routes only. It may hold groups.
+-- @tparam string prefix such as `"/blog"`
+-- @tparam[opt] table options `name`, which the names of its routes then begin with: `blog.index`
+-- @tparam function fn called with the group, to define what is in it
+-- @treturn App the group
+-- @usage app:group("/admin", function(admin)
+--   admin:before(function(req) if not req.session.admin then genet.abort(403) end end)
+--   admin:get("/", function() return "welcome" end)
+-- end)
+function App:group(prefix, options, fn)
+  if fn == nil then options, fn = nil, options end
+  check_prefix(prefix, "app:group")
+  check.callable(fn, "app:group")
+  options = check.options(options, "app:group", {name = "string"})
+  local group = setmetatable({
+    outer = self,
+    prefix = prefix,
+    name = options.name,
+    compress = self.compress,
+    unload = self.unload,
+    kept = self.kept,
+  }, App)
+  fn(group)
+  return group
+end
+
+--- Takes over the routes of another app under a prefix, with its hooks.
+-- @tparam App other
+-- @tparam string prefix such as `"/shop"`
+-- @usage app:mount(require "shop", "/shop")
+function App:mount(other, prefix)
+  if not app.is(other) then error("app:mount: an app was expected", 2) end
+  check_prefix(prefix, "app:mount")
+  if other.outer then error("app:mount: this app is mounted already", 2) end
+  other.outer = self
+  for _, route in ipairs(other.routes) do
+    local copy = {}
+    for key, value in pairs(route) do copy[key] = value end
+    copy.rule = prefix .. route.rule
+    located(route.place, self.add, self, copy)
+  end
+  self:include{
+    routes = {},
+    unload = other.unload,
+    kept = other.kept,
+    session_options = other.session_options,
+    form_options = other.form_options,
+  }
+end
+
+local function hook(kind)
+  return function(self, fn)
+    check.callable(fn, "app:" .. kind)
+    self.hooks = self.hooks or {}
+    self.hooks[kind] = self.hooks[kind] or {}
+    table.insert(self.hooks[kind], fn)
+    return fn
+  end
+end
+
+--- Has a function called before each handler, with the request. What it returns, if anything, is
+-- the answer, and the handler is not called.
+-- @function App:before
+-- @tparam function fn
+-- @usage app:before(function(req) if not allowed(req.remote_addr) then return 403 end end)
+App.before = hook "before"
+
+--- Has a function called after each handler that has returned its answer, with the request and the
+-- answer, a response with `status`, `headers` and `body` that it may change, or return another.
+-- What a handler has written itself does not pass here.
+-- @function App:after
+-- @tparam function fn
+-- @usage app:after(function(req, answer) answer.headers["X-Request-Id"] = req.id end)
+App.after = hook "after"
+
+--- Has a function called once a request has been answered, with the request, and the error if it
+-- has failed with one.
+-- @function App:teardown
+-- @tparam function fn
+-- @usage app:teardown(function(req) if req.g.db then req.g.db:close() end end)
+App.teardown = hook "teardown"
+
+--- Has a function answer requests that fail. It is called with the request and the error, and
+-- returns what a handler may; its status is that of the error unless it says so.
+-- @tparam[opt] integer|string wanted a status, or a Lua pattern that the error's text fits; any
+--   error unless told
+-- @tparam function fn
+-- @usage app:error(404, function(req) return "there is no " .. req.path end)
+function App:error(wanted, fn)
+  if fn == nil then wanted, fn = nil, wanted end
+  if type(wanted) ~= "string" and wanted ~= nil then check.count(wanted, "app:error", 400) end
+  check.callable(fn, "app:error")
+  self.hooks = self.hooks or {}
+  self.hooks.errors = self.hooks.errors or {}
+  table.insert(self.hooks.errors, {wanted = wanted, fn = fn})
+end
+
+--- The path of a route by its name.
+-- @tparam string name as the route's option `name` says, after the name of its group and a dot
+-- @tparam ?table args the rule's arguments by name; others make a query string
+-- @treturn string
+-- @raise when there is no such route, or an argument is missing or unfit
+-- @usage app:get("/item/<int:id>", {name = "item"}, function(req, id) return {id = id} end)
+-- app:url_for("item", {id = 7}) --> "/item/7"
+function App:url_for(name, args)
+  check.type(name, "app:url_for: the name", "string")
+  local top = self
+  while top.outer do top = top.outer end
+  for _, route in ipairs(top.routes) do
+    if route.name == name then return rules.build(route.rule, args or {}) end
+  end
+  error(("app:url_for: there is no route of the name '%s'"):format(name), 2)
+end
+
 --- Takes over the routes of another app, in their order. A route that is here already is passed
 -- over, so two scripts may return the same app.
 -- @tparam App other
@@ -315,12 +449,18 @@ function App:include(other)
   end
   for name, value in pairs(other.kept) do self.kept[name] = value end
   guard.include(self, other)
+  if app.is(other) then
+    other.outer = self
+    self.included = self.included or {}
+    table.insert(self.included, other)
+  end
 end
 
 --- Ends the definition of routes: adding one raises from now on.
 -- @usage app:freeze()
 function App:freeze()
   if self.frozen then return end
+  hooks.install(self)
   guard.install(self)
   self.frozen = true
 end
@@ -372,7 +512,11 @@ end
 -- Requests ------------------------------------------------------------------------------------
 
 -- The answer to a request that no route takes; `detail` is what the router says of it.
-local function refuse(x, code, detail)
+local function refuse(self, x, method, path, code, detail)
+  if self.strays and code >= 400 then
+    local status, head, body = hooks.refuse(self, x, method, url.decode_path(path) or path, code)
+    if status then return status, head, body end
+  end
   if code == 308 then
     local query = exchange.query(x)
     local location = query and detail .. "?" .. query or detail
@@ -396,8 +540,10 @@ function App:dispatch(x, method, path)
   local entry = self.exact[path]
   local route, values = entry and entry[method], nil
   if not route then
-    route, values, path = self.router:match(method, path)
-    if not route then return refuse(x, values, path) end
+    local found
+    route, values, found = self.router:match(method, path)
+    if not route then return refuse(self, x, method, path, values, found) end
+    path = found
   end
   local req = setmetatable({
     _exchange = x,
@@ -436,7 +582,10 @@ end
 -- @usage local status, head, body, logged = app:failed(x, err)
 function App:failed(x, err, ended)
   local code, head, body, logged = response.failure(err, ended and 503)
-  if self.unfinished then head = head .. guard.failed(self, x) end
+  local status, own_head, own_body
+  if self.pending then status, own_head, own_body = hooks.failed(self, x, err, code) end
+  if status then code, head, body = status, own_head, own_body end
+  if self.unfinished and not status then head = head .. guard.failed(self, x) end
   if exchange.started(x) then return nil, nil, nil, logged or websocket.is(x) end
   return code, head, body, logged
 end

@@ -180,6 +180,33 @@ function response.later(parts, send)
   return setmetatable(parts, Response)
 end
 
+--- Whether a value is a response.
+-- @param value
+-- @treturn boolean
+-- @usage response.is(genet.redirect("/")) --> true
+function response.is(value)
+  return getmetatable(value) == Response
+end
+
+--- What a handler may return, as a response.
+-- @param body not nil
+-- @param code
+-- @param headers
+-- @treturn Response
+-- @usage local answer = response.of("made", 201)
+function response.of(body, code, headers)
+  if response.is(body) and code == nil and headers == nil then
+    body.headers = body.headers or {}
+    return body
+  end
+  if type(code) == "table" then code, headers = nil, code end
+  if type(body) == "number" and code == nil then
+    code, body = body, http_error.page(body)
+    headers = headers or {["Content-Type"] = TEXT_TYPE}
+  end
+  return response.new{status = code, headers = headers or {}, body = body}
+end
+
 local REDIRECTS = {[301] = true, [302] = true, [303] = true, [307] = true, [308] = true}
 
 --- An answer that sends the client elsewhere. Whatever a location may not hold is encoded.

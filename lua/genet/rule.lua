@@ -7,6 +7,7 @@
 -- @module genet.rule
 
 local converters = require "genet.converters"
+local url = require "genet.url"
 
 local rule = {}
 
@@ -150,6 +151,54 @@ function rule.parse(text)
   if text:find("//", 1, true) then refuse(text, "'//' leaves a segment empty") end
   local parts = new_parts(split(text))
   return {parts = parts, names = finish(text, parts)}
+end
+
+-- The text of one argument in a path.
+local function write_argument(text, piece, args)
+  local value = args[piece.name]
+  if value == nil then refuse(text, "the argument '%s' is missing", piece.name) end
+  local written = tostring(value)
+  local read = piece.converter.read
+  if written == "" or read and read(written) == nil then
+    refuse(text, "'%s' does not fit the argument '%s'", written, piece.name)
+  end
+  written = url.encode_path(written)
+  return piece.converter.rest and written or written:gsub("/", "%%2F")
+end
+
+local function query_of(args, used)
+  local names, fields = {}, {}
+  for name in pairs(args) do
+    if not used[name] then names[#names + 1] = tostring(name) end
+  end
+  table.sort(names)
+  for at, name in ipairs(names) do
+    fields[at] = url.encode_value(name) .. "=" .. url.encode_value(tostring(args[name]))
+  end
+  return #fields > 0 and "?" .. table.concat(fields, "&") or ""
+end
+
+--- The path that a rule stands for with these arguments; those it does not name become a query
+-- string. Raises an error that names the rule when one is missing or does not fit.
+-- @tparam string text
+-- @tparam table args by name
+-- @treturn string
+-- @usage rule.build("/item/<int:id>", {id = 7, page = 2}) --> "/item/7?page=2"
+function rule.build(text, args)
+  local written, used = {}, {}
+  for _, segment in ipairs(split(text)) do
+    written[#written + 1] = "/"
+    for _, piece in ipairs(segment) do
+      if type(piece) == "table" then
+        used[piece.name] = true
+        piece = write_argument(text, piece, args)
+      else
+        piece = url.encode_path(piece)
+      end
+      written[#written + 1] = piece
+    end
+  end
+  return table.concat(written) .. query_of(args, used)
 end
 
 return rule

@@ -36,6 +36,14 @@ function url.encode_path(path)
   return (gsub(path, "[^%w%-._~!$&'()*+,/:;=@]", encode_byte))
 end
 
+--- A name or a value for a query string.
+-- @tparam string text
+-- @treturn string
+-- @usage url.encode_value("a b&c") --> "a%20b%26c"
+function url.encode_value(text)
+  return (gsub(text, "[^%w%-._~]", encode_byte))
+end
+
 --- A whole reference (path and query) made safe to send: blanks, control bytes and bytes
 -- beyond ASCII are encoded, everything else is left as it is.
 -- @tparam string reference

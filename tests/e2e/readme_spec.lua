@@ -80,6 +80,17 @@ describe("the README", function()
     assert.equal(400, login("secret", ""))
   end)
 
+  it("shows a group that works", function()
+    local server = support.serve{script = table.concat({
+      'local genet = require "genet"', "local app = genet.app()",
+      'app:sessions{secret = ("x"):rep(32)}', block("lua", "  req:flash(\"Welcome.\")"):gsub("^.*```lua", ""),
+      "return app"}, "\n")}
+    finally(function() server:stop() end)
+    assert.equal("/admin/user/7", server:get("/").body)
+    assert.equal(403, server:get("/admin/user/7").status)
+    assert.equal("there is no /x", server:get("/x").body)
+  end)
+
   it("shows tasks that work", function()
     local shown = block("lua", "## Tasks"):gsub("genet.sleep%(10%)", "genet.sleep(0.01)")
     local directory = support.directory{["tasks.lua"] = table.concat({

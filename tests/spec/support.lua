@@ -122,6 +122,11 @@ function Exchange:on_end(fn)
   table.insert(self.ended, fn)
 end
 
+--- Calls what waits in `ended`, as the host does after the answer.
+function support.finish(x)
+  for _, fn in ipairs(x.ended or {}) do fn() end
+end
+
 function Exchange:limit(bytes)
   self.max_body = bytes
 end
