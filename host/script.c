@@ -1,7 +1,7 @@
 #include "script.h"
 
 #include "http/exchange.h"
-#include "http/generations.h"
+#include "http/reload.h"
 #include "http/sockets.h"
 #include "log.h"
 #include "sched/offload.h"

@@ -1,7 +1,6 @@
 #include "app.h"
 
 #include "../log.h"
-#include "generations.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -63,7 +62,7 @@ static int load(lua_State *L)
     gn_scope_expire(&gn_call_self()->scope, gn_after(l->options->load_timeout));
     gn_exchanges_register(L, &a->exchanges);
     gn_sockets_register(L, &a->sockets);
-    gn_generations_register(L, l->options->generations);
+    l->options->prepare(L, l->options->arg);
     call_module(L, "genet.log", "capture_print");
     if (l->options->patch)
         call_module(L, "genet.patch", "patch_all");

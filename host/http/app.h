@@ -7,8 +7,6 @@
 #include "exchange.h"
 #include "sockets.h"
 
-struct gn_generations;
-
 enum { GN_ABORT_SECONDS = 2 }; /* in which what has been cancelled must clean up */
 
 struct gn_app_options {
@@ -19,8 +17,9 @@ struct gn_app_options {
     struct gn_hub *hub;      /* of the host's WebSockets; borrowed */
     bool patch;              /* io and os wait cooperatively */
     struct gn_limits limits; /* of each call into the app */
-    struct gn_generations
-        *generations; /* what `genet.generations` speaks of; borrowed */
+    void (*prepare)(lua_State *, void *arg); /* makes the modules of who loads known to
+                                                the state; may raise */
+    void *arg;
 };
 
 struct gn_app {

@@ -149,6 +149,12 @@ static void set_error(struct gn_generations *gs, char *error)
     gs->error = error;
 }
 
+static void prepare(lua_State *L, void *arg)
+{
+    struct gn_generations *gs = arg;
+    gs->options.prepare(L, gs);
+}
+
 static struct gn_app *load(struct gn_generations *gs)
 {
     const struct gn_app_options o = {.path = gs->options.path,
@@ -158,7 +164,8 @@ static struct gn_app *load(struct gn_generations *gs)
                                      .hub = gs->options.hub,
                                      .patch = gs->options.patch,
                                      .limits = gs->options.limits,
-                                     .generations = gs};
+                                     .prepare = prepare,
+                                     .arg = gs};
     char *error;
     if (gs->current)
         gn_app_keep(gs->current);

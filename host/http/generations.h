@@ -10,9 +10,12 @@
 
 #include "app.h"
 
+struct gn_generations;
 struct gn_watcher;
 
 struct gn_generations_options {
+    /* Makes the module of reload.h known to a new state */
+    void (*prepare)(lua_State *, struct gn_generations *);
     struct gn_hub *hub;      /* of the host's WebSockets; borrowed */
     const char *path;        /* a script, or a directory of them; borrowed */
     char **config;           /* "NAME=VALUE" for the app, ended by NULL; borrowed */
@@ -79,9 +82,5 @@ int gn_generations_keep(struct gn_generations *, const char *name, char *data,
 /* What is kept under a name, borrowed; NULL when nothing is. */
 const char *gn_generations_kept(const struct gn_generations *, const char *name,
                                 size_t *n);
-
-/* Makes `genet.generations` known to require() in a state; with NULL nothing is served
- * there. May raise. */
-void gn_generations_register(lua_State *, struct gn_generations *);
 
 #endif

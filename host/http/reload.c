@@ -1,6 +1,4 @@
-/* The Lua module `genet.generations`: what a script may ask of the host that reloads
- * it. */
-#include "generations.h"
+#include "reload.h"
 
 #include "../vm/copy.h"
 #include "../vm/core.h"

@@ -7,7 +7,7 @@
 #include "acceptor.h"
 #include "control.h"
 #include "front.h"
-#include "generations.h"
+#include "reload.h"
 #include "watcher.h"
 
 #include <errno.h>
@@ -285,6 +285,7 @@ static void open_generations(struct genet *g)
                             .config = g->config,
                             .drain = (int64_t)(o->drain * GN_SECOND),
                             .load_timeout = (int64_t)(o->load_timeout * GN_SECOND),
+                            .prepare = gn_generations_register,
                             .hub = &g->hub,
                             .patch = o->patch,
                             .limits = {.slice = o->slice, .cpu = o->cpu_limit},

@@ -173,6 +173,10 @@ static void next_hog(struct gn_sched *s)
         gn_list_append(&s->ready, l);
 }
 
+/* While fibers are ready the kernel is asked for news no more often than that: fibers
+ * that only yield to each other make short rounds. */
+static const int64_t LOOK_AGAIN = 20000; /* ns */
+
 void gn_sched_run(struct gn_sched *s)
 {
     s->now = gn_now();
@@ -185,9 +189,11 @@ void gn_sched_run(struct gn_sched *s)
         int64_t now = gn_now();
         if (now - s->now > s->tick.options.patience)
             gn_tick_round(s, s->turn - before, now);
-        gn_poller_poll(&s->poller, idle ? gn_timers_next(&s->timers) : 0, now);
-        s->now = gn_now();
-        gn_timers_expire(&s->timers, s->now);
+        if (idle || now - s->now >= LOOK_AGAIN) {
+            gn_poller_poll(&s->poller, idle ? gn_timers_next(&s->timers) : 0, now);
+            s->now = gn_now();
+            gn_timers_expire(&s->timers, s->now);
+        }
         next_hog(s);
     }
 }
