@@ -21,6 +21,9 @@ local function site(version)
         for _ = 1, 5 do write(version) genet.sleep(0.05) end
       end
     end)
+    app:websocket("/ws", {on_reload = "move"}, function(ws)
+      for message in ws:messages() do ws:send(version .. message) end
+    end)
     app:get("/forever", function() while true do genet.sleep(1) end end)
     app:get("/reload", function() return {serves = genet.reload()} end)
     return app
@@ -319,7 +322,8 @@ describe("a reload", function()
     it("closes those whose route is gone", function()
       local ws = open("move")
       finally(function() ws:vanish() end)
-      server:save("main.lua", site "two")
+      server:save("main.lua", "local app = require('genet').app()\n"
+        .. "app:get('/', function() return 'two' end)\nreturn app")
       server:tell("reload")
       assert.equal(1012, select(2, ws:receive()))
       wait_for_end_of(1)
@@ -484,7 +488,7 @@ describe("a reload", function()
   it("drops nothing and mixes nothing under load", function()
     serve{scripts = {["main.lua"] = site "v1"}}
     local load = {}
-    for at, target in ipairs{"/", "/slow", "/stream"} do
+    for at, target in ipairs{"/", "/slow", "/stream", "/ws"} do
       load[at] = assert(io.popen(("exec setpriv --pdeathsig KILL lua5.4 tests/e2e/reload_load.lua "
         .. "%s %d %s 8 %s"):format(server.host, server.port, target, server.directory)))
     end
