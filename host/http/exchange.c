@@ -1,5 +1,7 @@
 #include "exchange.h"
 
+#include "../vm/vm.h"
+
 #include "../vm/disk.h"
 #include "file.h"
 
@@ -469,9 +471,5 @@ static int open_module(lua_State *L)
 
 void gn_exchanges_register(lua_State *L, struct gn_exchanges *xs)
 {
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-    lua_pushlightuserdata(L, xs);
-    lua_pushcclosure(L, open_module, 1);
-    lua_setfield(L, -2, "genet.exchange");
-    lua_pop(L, 1);
+    gn_vm_preload(L, "genet.exchange", open_module, xs);
 }

@@ -59,7 +59,7 @@ static int g_latest(lua_State *L)
  * when the time is over. Waits. */
 static int g_change(lua_State *L)
 {
-    int64_t deadline = lua_isnoneornil(L, 1) ? GN_NEVER : gn_check_deadline(L, 1);
+    int64_t deadline = gn_opt_deadline(L, 1);
     int r = gn_generations_wait(self(L), deadline);
     if (r < 0 && r != -ETIMEDOUT)
         return gn_vm_raise(L, r);
@@ -91,19 +91,14 @@ static int g_watch_scripts(lua_State *L)
 static int g_keep(lua_State *L)
 {
     const char *name = luaL_checkstring(L, 1);
-    char why[256] = "out of memory";
-    struct gn_packer p;
-    int r = gn_packer_init(&p);
-    if (r == 0)
-        r = gn_pack(&p, L, 2);
-    if (r == -EINVAL)
-        gn_packer_explain(&p, "it", why, sizeof why);
-    if (r == 0) {
-        r = gn_generations_keep(self(L), name, p.data, p.size);
-        p.data = NULL;
-    }
-    gn_packer_term(&p);
-    return r < 0 ? luaL_error(L, "'%s' cannot be kept: %s", name, why) : 0;
+    struct gn_generations *gs = self(L);
+    char why[256], *data;
+    size_t n;
+    if (gn_pack_one(L, 2, "it", &data, &n, why, sizeof why) < 0)
+        return luaL_error(L, "'%s' cannot be kept: %s", name, why);
+    if (gn_generations_keep(gs, name, data, n) < 0)
+        return luaL_error(L, "'%s' cannot be kept: out of memory", name);
+    return 0;
 }
 
 /* generations.kept(name) -> the value that the generation before has kept | nil */
@@ -149,9 +144,5 @@ static int open_module(lua_State *L)
 
 void gn_generations_register(lua_State *L, struct gn_generations *gs)
 {
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-    lua_pushlightuserdata(L, gs);
-    lua_pushcclosure(L, open_module, 1);
-    lua_setfield(L, -2, "genet.generations");
-    lua_pop(L, 1);
+    gn_vm_preload(L, "genet.generations", open_module, gs);
 }

@@ -87,11 +87,6 @@ static int done(lua_State *L, int error)
     return 1;
 }
 
-static int64_t opt_deadline(lua_State *L, int arg)
-{
-    return lua_isnoneornil(L, arg) ? GN_NEVER : gn_check_deadline(L, arg);
-}
-
 /* ---- the handshake ---- */
 
 enum { ACCEPT = 28 }; /* characters: base64 of a SHA-1 */
@@ -170,7 +165,7 @@ static int s_receive(lua_State *L)
 {
     struct gn_ws *ws = find(L);
     struct gn_letter *l;
-    int64_t deadline = opt_deadline(L, 2);
+    int64_t deadline = gn_opt_deadline(L, 2);
     if (!ws)
         return closed(L, NULL);
     if (!gn_may_park())
@@ -385,7 +380,7 @@ static int await(struct mailbox *m, int64_t deadline)
 static int m_receive(lua_State *L)
 {
     struct mailbox *m = check_mailbox(L);
-    int64_t deadline = opt_deadline(L, 2);
+    int64_t deadline = gn_opt_deadline(L, 2);
     if (!gn_may_park())
         return luaL_error(L, "nothing may wait here");
     int r = await(m, deadline);
@@ -463,19 +458,15 @@ static int s_moving(lua_State *L)
 static int s_keep(lua_State *L)
 {
     struct gn_ws *ws = find(L);
-    struct gn_packer p;
-    char why[256] = "out of memory";
-    int r = gn_packer_init(&p);
-    if (r == 0)
-        r = gn_pack(&p, L, 2);
-    if (r == -EINVAL)
-        gn_packer_explain(&p, "ws.state", why, sizeof why);
-    if (r == 0 && ws) {
-        gn_ws_keep(ws, p.data, p.size);
-        p.data = NULL;
-    }
-    gn_packer_term(&p);
-    return r < 0 ? luaL_error(L, "%s", why) : 0;
+    char why[256], *data;
+    size_t n;
+    if (gn_pack_one(L, 2, "ws.state", &data, &n, why, sizeof why) < 0)
+        return luaL_error(L, "%s", why);
+    if (ws)
+        gn_ws_keep(ws, data, n);
+    else
+        free(data);
+    return 0;
 }
 
 /* sockets.resume(x) -> what the handler before has left | nil. The socket is this
@@ -517,9 +508,5 @@ static int open_module(lua_State *L)
 
 void gn_sockets_register(lua_State *L, const struct gn_sockets *s)
 {
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-    lua_pushlightuserdata(L, (void *)s);
-    lua_pushcclosure(L, open_module, 1);
-    lua_setfield(L, -2, "genet.sockets");
-    lua_pop(L, 1);
+    gn_vm_preload(L, "genet.sockets", open_module, (void *)s);
 }

@@ -314,6 +314,26 @@ void gn_packer_explain(const struct gn_packer *p, const char *name, char *text,
              p->what);
 }
 
+int gn_pack_one(lua_State *L, int index, const char *name, char **data, size_t *n,
+                char *why, size_t room)
+{
+    struct gn_packer p;
+    int r = gn_packer_init(&p);
+    if (r == 0)
+        r = gn_pack(&p, L, index);
+    if (r == -EINVAL)
+        gn_packer_explain(&p, name, why, room);
+    else if (r < 0)
+        snprintf(why, room, "out of memory");
+    if (r == 0) {
+        *data = p.data;
+        *n = p.size;
+        p.data = NULL;
+    }
+    gn_packer_term(&p);
+    return r;
+}
+
 /* ---- reading ---- */
 
 static int damaged(lua_State *L)

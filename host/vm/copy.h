@@ -66,6 +66,11 @@ void gn_pack_close(struct gn_packer *, size_t mark);
 void gn_packer_explain(const struct gn_packer *, const char *name, char *text,
                        size_t room);
 
+/* Packs the one value at a stack index, which `name` stands for in the text. Returns 0
+ * and its bytes, owned; or -ENOMEM or -EINVAL with the reason in `why`. */
+int gn_pack_one(lua_State *, int index, const char *name, char **data, size_t *n,
+                char *why, size_t room);
+
 /* Reads values back. */
 struct gn_unpacker {
     const char *at, *end;

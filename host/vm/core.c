@@ -21,6 +21,11 @@ int64_t gn_check_deadline(lua_State *L, int arg)
                : GN_NEVER;
 }
 
+int64_t gn_opt_deadline(lua_State *L, int arg)
+{
+    return lua_isnoneornil(L, arg) ? GN_NEVER : gn_check_deadline(L, arg);
+}
+
 /* Off fibers and in finalizers, where nothing may wait, the thread sleeps. */
 static void block_until(int64_t deadline)
 {

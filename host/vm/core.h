@@ -12,6 +12,9 @@ int64_t gn_check_deadline(lua_State *, int arg);
  * errno. The file has no name: it goes when it is closed, or the process ends. */
 int gn_core_temporary_file(lua_State *);
 
+/* The same, or GN_NEVER when the argument is left out or nil. */
+int64_t gn_opt_deadline(lua_State *, int arg);
+
 int luaopen_genet_core(lua_State *L);
 
 #endif

@@ -286,7 +286,7 @@ static int child_pid(lua_State *L)
 static int child_wait(lua_State *L)
 {
     struct gn_child *c = check_child(L);
-    int64_t deadline = lua_isnoneornil(L, 2) ? GN_NEVER : gn_check_deadline(L, 2);
+    int64_t deadline = gn_opt_deadline(L, 2);
     int r = gn_child_wait(c, deadline);
     if (r < 0 && r != -ETIMEDOUT)
         return gn_vm_raise(L, r);

@@ -227,7 +227,7 @@ static int t_waits(lua_State *L)
 static int waits_wait(lua_State *L)
 {
     struct gn_waits *w = check_waits(L);
-    int64_t deadline = lua_isnoneornil(L, 2) ? GN_NEVER : gn_check_deadline(L, 2);
+    int64_t deadline = gn_opt_deadline(L, 2);
     bool at_once = lua_tonumber(L, 2) == 0 && deadline != GN_NEVER;
     if (!gn_may_park())
         return luaL_error(L, "nothing may wait here");
@@ -318,7 +318,7 @@ static struct gn_scope *push_scope(lua_State *L)
  * seconds; with `shield`, by nothing else. */
 static int t_scope(lua_State *L)
 {
-    int64_t deadline = lua_isnoneornil(L, 1) ? GN_NEVER : gn_check_deadline(L, 1);
+    int64_t deadline = gn_opt_deadline(L, 1);
     bool shield = lua_toboolean(L, 2);
     check_call(L);
     struct gn_scope *s = push_scope(L);

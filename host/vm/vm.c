@@ -446,6 +446,15 @@ void gn_vm_cancel(struct gn_vm *vm)
         gn_scope_cancel(&gn_container_of(l, struct gn_call, link)->scope, -ECANCELED);
 }
 
+void gn_vm_preload(lua_State *L, const char *module, lua_CFunction open, void *arg)
+{
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+    lua_pushlightuserdata(L, arg);
+    lua_pushcclosure(L, open, 1);
+    lua_setfield(L, -2, module);
+    lua_pop(L, 1);
+}
+
 size_t gn_vm_speaker(char *out, size_t room)
 {
     const struct gn_call *c = gn_call_self();

@@ -116,6 +116,10 @@ void gn_vm_cancel(struct gn_vm *);
 /* Pushes the function `name` of a Lua module, which it requires first. May raise. */
 void gn_vm_push_function(lua_State *, const char *module, const char *name);
 
+/* Makes a module known to require(): open(L) returns it, with `arg` as a light userdata
+ * at its first upvalue. May raise. */
+void gn_vm_preload(lua_State *, const char *module, lua_CFunction open, void *arg);
+
 /* For gn_log_set_speaker(): the number of the generation that the running call is of.
  */
 size_t gn_vm_speaker(char *out, size_t room);

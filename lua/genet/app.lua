@@ -65,18 +65,6 @@ end
 
 local OPTIONS = {methods = "table", name = "string", max_body = "number", detach = "boolean"}
 
-local function check_options(options)
-  if type(options) ~= "table" then
-    error(("a table of options was expected, not a %s"):format(type(options)), 0)
-  end
-  for key, value in pairs(options) do
-    if OPTIONS[key] ~= type(value) then
-      error(OPTIONS[key] and ("option '%s' must be a %s"):format(key, OPTIONS[key])
-        or ("unknown option '%s'"):format(tostring(key)), 0)
-    end
-  end
-end
-
 local function check_size(bytes)
   if bytes == nil or math.tointeger(bytes) and bytes >= 0 then return bytes end
   error(("option 'max_body' must be a whole number of bytes, not %s"):format(bytes), 0)
@@ -97,7 +85,7 @@ end
 -- `verb` is the one method of a route that comes from `app:get` and its like.
 local function new_route(place, verb, rule, options, handler)
   if handler == nil then options, handler = {}, options end
-  check_options(options)
+  check.route_options(options, OPTIONS)
   if verb and options.methods then error("option 'methods' belongs to app:route", 0) end
   if not check.is_callable(handler) then
     error(("a function was expected as the handler, not a %s"):format(type(handler)), 0)

@@ -117,4 +117,19 @@ function check.plain_options(options, what, types)
   return options or {}
 end
 
+--- A table of options of a route, each of the type that `types` names for it. Its errors name no
+-- place: who defines the route adds that.
+-- @usage check.route_options(options, {name = "string"})
+function check.route_options(options, types)
+  if type(options) ~= "table" then
+    error(("a table of options was expected, not a %s"):format(type(options)), 0)
+  end
+  for key, value in pairs(options) do
+    if types[key] ~= type(value) then
+      error(types[key] and ("option '%s' must be a %s"):format(key, types[key])
+        or ("unknown option '%s'"):format(tostring(key)), 0)
+    end
+  end
+end
+
 return check

@@ -405,15 +405,7 @@ local function check_strings(list, what, pattern)
 end
 
 local function check_options(options)
-  if type(options) ~= "table" then
-    error(("a table of options was expected, not a %s"):format(type(options)), 0)
-  end
-  for key, value in pairs(options) do
-    if OPTIONS[key] ~= type(value) then
-      error(OPTIONS[key] and ("option '%s' must be a %s"):format(key, OPTIONS[key])
-        or ("unknown option '%s'"):format(tostring(key)), 0)
-    end
-  end
+  check.route_options(options, OPTIONS)
   local most = options.max_message or MAX_MESSAGE
   if not math.tointeger(most) or most < 1 then
     error(("option 'max_message' must be a whole number of bytes, not %s"):format(most), 0)
