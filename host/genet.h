@@ -30,6 +30,8 @@ struct genet_options {
     const char *const *keys;         /* and a PEM file for each of them */
     const char *client_ca; /* clients must show a certificate of these; NULL */
     int max_connections;   /* at once; 10000 */
+    int threads;           /* OS threads that serve, each with a Lua state of its own; 0:
+                              one, and what waits lets others run; 0 */
     long long max_body;    /* bytes of a request's body; 8 MiB */
     size_t max_head;       /* bytes of a request's head; 16 KiB */
     int max_per_ip;        /* connections of one address; 0: no limit; 0 */

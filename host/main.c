@@ -99,6 +99,7 @@ static void read_server(lua_State *L, struct command *c)
     o->keys = (const char *const *)c->keys;
     o->client_ca = c->client_ca = optional_field(L, "client_ca");
     o->control = c->control = optional_field(L, "control");
+    o->threads = getenv("GENET_THREADS") ? atoi(getenv("GENET_THREADS")) : 0;
     o->max_connections = (int)number_field(L, "max_connections");
     o->max_body = (long long)number_field(L, "max_body");
     o->max_head = size_field(L, "max_head");

@@ -159,7 +159,7 @@ static struct gn_app *load(struct gn_generations *gs)
 {
     const struct gn_app_options o = {.path = gs->options.path,
                                      .config = gs->options.config,
-                                     .number = gs->last + 1,
+                                     .number = gs->next ? gs->next : gs->last + 1,
                                      .load_timeout = gs->options.load_timeout,
                                      .hub = gs->options.hub,
                                      .patch = gs->options.patch,
@@ -202,6 +202,16 @@ static void refuse(struct gn_generations *gs, struct gn_app *fresh, const char *
     gn_app_end(fresh);
 }
 
+static void tell_outcome(const struct gn_generations *gs, int64_t took)
+{
+    if (gs->error)
+        gn_log(GN_ERROR, "not reloaded, generation %u serves on: %s", gs->last,
+               gs->error);
+    else
+        gn_log(gs->options.leader ? GN_DEBUG : GN_INFO,
+               "generation %u serves, loaded in %d ms", gs->last, (int)(took / GN_MS));
+}
+
 static void load_once(struct gn_generations *gs)
 {
     int64_t start = gn_now();
@@ -210,12 +220,9 @@ static void load_once(struct gn_generations *gs)
         refuse(gs, fresh, "the generation before the present one does not end");
     else if (fresh && swap(gs, fresh) < 0)
         refuse(gs, fresh, "out of memory");
-    if (gs->error)
-        gn_log(GN_ERROR, "not reloaded, generation %u serves on: %s", gs->last,
-               gs->error);
-    else
-        gn_log(GN_INFO, "generation %u serves, loaded in %d ms", gs->last,
-               (int)((gn_now() - start) / GN_MS));
+    if (!gs->error && gs->options.swapped)
+        gs->options.swapped(gs, gs->options.arg);
+    tell_outcome(gs, gn_now() - start);
 }
 
 /* Loads until nobody has asked since the last load began. */
@@ -242,6 +249,12 @@ unsigned gn_generations_reload(struct gn_generations *gs)
         gs->answered = gs->asked;
     }
     return gs->asked;
+}
+
+int gn_generations_follow(struct gn_generations *gs, unsigned number)
+{
+    gs->next = number;
+    return gn_generations_await(gs, gn_generations_reload(gs), NULL);
 }
 
 int gn_generations_await(struct gn_generations *gs, unsigned ticket,

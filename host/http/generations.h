@@ -25,6 +25,11 @@ struct gn_generations_options {
     struct gn_limits limits; /* of each call into the app */
     bool debug; /* for who writes scripts: errors and changes show in pages */
     struct gn_watcher *watcher; /* is told what has been loaded; borrowed; or NULL */
+    /* Called once another generation serves; may wait; NULL: nobody wants to know */
+    void (*swapped)(struct gn_generations *, void *arg);
+    void *arg;
+    struct gn_generations *leader; /* on another thread, whose generations these follow;
+                                      NULL: they follow nobody's */
 };
 
 struct gn_kept; /* what app:persist() hands to the next generation, by name */
@@ -32,9 +37,10 @@ struct gn_kept; /* what app:persist() hands to the next generation, by name */
 struct gn_generations {
     struct gn_sched *sched;
     struct gn_generations_options options;
-    struct gn_app *current;   /* serves new requests; NULL until the first has loaded */
-    struct gn_app *retiring;  /* ends what it has begun; NULL when none does */
-    unsigned last;            /* the number of the latest that has loaded */
+    struct gn_app *current;  /* serves new requests; NULL until the first has loaded */
+    struct gn_app *retiring; /* ends what it has begun; NULL when none does */
+    unsigned last;           /* the number of the latest that has loaded */
+    unsigned next; /* the number that the next shall have; 0: one more than the last */
     struct gn_fiber *loader;  /* loads at present, or NULL */
     unsigned asked, answered; /* for how many reloads; how many of them are over */
     char *error;              /* why the latest load failed; NULL when it did not */
@@ -61,6 +67,10 @@ void gn_generations_handle(struct gn_generations *, struct gn_request *);
 /* Asks for the scripts to be loaded again, from their present state. Returns a ticket
  * for gn_generations_await(); does not wait. */
 unsigned gn_generations_reload(struct gn_generations *);
+
+/* Loads the scripts as the generation of this number, as the leader has. Returns as
+ * gn_generations_await(). May wait. */
+int gn_generations_follow(struct gn_generations *, unsigned number);
 
 /* Waits for the outcome of a reload, but no longer than until `caller` is retired: then
  * it would wait for its own end. NULL: nobody's. Returns the number of the generation

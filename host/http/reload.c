@@ -1,11 +1,13 @@
 #include "reload.h"
 
+#include "../sched/errand.h"
 #include "../vm/copy.h"
 #include "../vm/core.h"
 #include "watcher.h"
 
 #include <errno.h>
 #include <lauxlib.h>
+#include <stdio.h>
 
 static struct gn_generations *self(lua_State *L)
 {
@@ -27,6 +29,36 @@ static int fail(lua_State *L, const char *why)
     return 2;
 }
 
+/* What the leader of a thread's generations is asked for. */
+struct wish {
+    struct gn_generations *leader;
+    int outcome;
+    char error[1024];
+};
+
+static void reload_leader(void *arg)
+{
+    struct wish *w = arg;
+    struct gn_generations *gs = w->leader;
+    w->outcome = gn_generations_await(gs, gn_generations_reload(gs), NULL);
+    if (w->outcome == -EBADMSG)
+        snprintf(w->error, sizeof w->error, "%s", gs->error);
+}
+
+static int reload_elsewhere(lua_State *L, struct gn_generations *leader)
+{
+    struct wish w = {.leader = leader};
+    int r = gn_elsewhere(leader->sched, "reload", reload_leader, &w);
+    if (r == 0)
+        r = w.outcome;
+    if (r == -EBADMSG)
+        return fail(L, w.error);
+    if (r < 0)
+        return gn_vm_raise(L, r);
+    lua_pushinteger(L, r);
+    return 1;
+}
+
 /* generations.reload() -> number of the generation that serves since | nil, why not.
  * Waits.
  */
@@ -35,6 +67,8 @@ static int g_reload(lua_State *L)
     struct gn_generations *gs = self(L);
     if (!gs->current)
         return luaL_error(L, "the scripts are being loaded already");
+    if (gs->options.leader)
+        return reload_elsewhere(L, gs->options.leader);
     int r = gn_generations_await(gs, gn_generations_reload(gs), gn_vm_of(L));
     if (r == -EBADMSG)
         return fail(L, gs->error);

@@ -6,7 +6,7 @@
 #include "../sched/offload.h"
 #include "acceptor.h"
 #include "control.h"
-#include "front.h"
+#include "crew.h"
 #include "reload.h"
 #include "watcher.h"
 
@@ -26,8 +26,10 @@ struct genet {
     char **config;
     char **certificates, **keys, *client_ca; /* NULL without TLS */
     char *control_path;                      /* NULL: the usual place */
-    struct gn_tls_site *tls;
-    struct gn_wires wires;
+    struct gn_tls_site *tls, *fresh_tls;     /* in use; to be used from now on */
+    struct gn_wires *wires; /* at home: `own`, or the reception's of the crew */
+    struct gn_wires own;
+    struct gn_crew crew; /* of the threaded mode */
     struct gn_hub hub;
     struct gn_acceptor acceptor;
     char urls[GN_LISTENERS * 161];
@@ -36,6 +38,8 @@ struct genet {
     struct gn_watcher watcher;
     struct gn_control control;
     int stop, reload; /* eventfds that genet_stop() and genet_reload() write to */
+    int64_t deadline; /* of what is drained */
+    size_t left;      /* of that, at the deadline */
     int status;
     char error[600];
 };
@@ -167,7 +171,35 @@ static int fail(struct genet *g, const char *why)
 static void on_request(struct gn_request *r, void *arg)
 {
     struct genet *g = arg;
-    gn_generations_handle(&g->generations, r);
+    if (g->options.threads)
+        gn_crew_handle(r);
+    else
+        gn_generations_handle(&g->generations, r);
+}
+
+/* ---- threads ---- */
+
+/* The thread that connections are received on. */
+static struct gn_sched *desk(const struct genet *g)
+{
+    return g->options.threads ? g->crew.desk.sched : g->sched;
+}
+
+/* Runs fn(g) on that thread. */
+static void at_desk(struct genet *g, void (*fn)(void *))
+{
+    if (!g->options.threads)
+        fn(g);
+    else if (gn_elsewhere(desk(g), "desk", fn, g) < 0)
+        gn_log(GN_ERROR, "out of memory");
+}
+
+static void on_swap(struct gn_generations *gs, void *arg)
+{
+    struct genet *g = arg;
+    (void)gs;
+    if (g->options.threads)
+        gn_crew_follow(&g->crew);
 }
 
 /* Every connection is a descriptor, and so is every upstream of its handler. */
@@ -204,6 +236,13 @@ static int load_certificates(struct genet *g, char *error, size_t room)
     return g->tls ? 0 : -1;
 }
 
+static void change_certificates(void *arg)
+{
+    struct genet *g = arg;
+    gn_tls_site_unref(g->tls);
+    g->tls = g->acceptor.tls = g->fresh_tls;
+}
+
 /* New connections get the new certificates, or, when those cannot be read, the old ones
  * still. */
 static void reload_certificates(struct genet *g)
@@ -214,8 +253,8 @@ static void reload_certificates(struct genet *g)
         gn_log(GN_ERROR, "the old certificates stay: %s", error);
         return;
     }
-    gn_tls_site_unref(g->tls);
-    g->tls = g->acceptor.tls = fresh;
+    g->fresh_tls = fresh;
+    at_desk(g, change_certificates);
     gn_log(GN_INFO, "the certificates have been loaded again");
 }
 
@@ -252,27 +291,54 @@ static int secure_port(const struct gn_acceptor *a)
     return 0;
 }
 
-static int open_front(struct genet *g)
+static int open_civetweb(struct genet *g)
+{
+    struct gn_crew *c = &g->crew;
+    bool threaded = g->options.threads;
+    if (threaded) {
+        g->front.places = c->places;
+        c->reception.acceptor = &g->acceptor;
+        c->reception.most = g->options.max_connections;
+        c->reception.serve = gn_front_serve;
+        c->reception.arg = &g->front;
+    }
+    int r = gn_front_open(&g->front, &g->acceptor.stream,
+                          threaded ? g->options.threads : g->options.max_connections);
+    if (r == 0 && threaded && gn_reception_open(&c->reception) < 0)
+        return fail(g, "out of memory");
+    return r;
+}
+
+static int open_listeners(struct genet *g)
 {
     const struct genet_options *o = &g->options;
     char error[600];
     if (load_certificates(g, error, sizeof error) < 0 ||
-        gn_acceptor_open(&g->acceptor, &g->wires, g->tls,
-                         (const char *const *)g->listen, error, sizeof error) < 0)
+        gn_acceptor_open(&g->acceptor, g->wires, g->tls, (const char *const *)g->listen,
+                         error, sizeof error) < 0)
         return fail(g, error);
     gn_acceptor_urls(&g->acceptor, g->urls, sizeof g->urls);
     g->front =
         (struct gn_front){.handler = on_request, .arg = g, .max_body = o->max_body};
     if (o->redirect_https)
         g->front.redirect_port = secure_port(&g->acceptor);
-    int r = gn_front_open(&g->front, &g->acceptor.stream, o->max_connections);
+    return 0;
+}
+
+static void open_front(void *arg)
+{
+    struct genet *g = arg;
+    g->status = open_listeners(g);
+    if (g->status < 0)
+        return;
+    int r = open_civetweb(g);
     if (r == 0)
         r = gn_acceptor_start(&g->acceptor, g->front.error, sizeof g->front.error);
     if (r == 0)
-        return 0;
+        return;
     gn_acceptor_close(&g->acceptor);
     gn_front_close(&g->front);
-    return fail(g, g->front.error);
+    g->status = fail(g, g->front.error);
 }
 
 static void open_generations(struct genet *g)
@@ -291,6 +357,8 @@ static void open_generations(struct genet *g)
                             .limits = {.slice = o->slice, .cpu = o->cpu_limit},
                             .debug = o->debug,
                             .watcher = watch ? &g->watcher : NULL,
+                            .swapped = on_swap,
+                            .arg = g,
                         });
     int r = watch ? gn_watcher_open(&g->watcher, &g->generations) : 0;
     if (r < 0)
@@ -306,6 +374,44 @@ static void open_control(struct genet *g)
         gn_log(GN_WARN, "%s", error);
 }
 
+static struct gn_wire_options wire_options(const struct genet *g)
+{
+    const struct genet_options *o = &g->options;
+    return (struct gn_wire_options){
+        .limits = {.head = o->max_head,
+                   .target = o->max_head / 2,
+                   .headers = GN_HEADERS},
+        .head_timeout = (int64_t)(o->head_timeout * GN_SECOND),
+        .keep_alive = (int64_t)(o->keep_alive * GN_SECOND),
+        .max_per_peer = (unsigned)o->max_per_ip,
+    };
+}
+
+static struct gn_hub_options hub_options(const struct genet *g)
+{
+    return (struct gn_hub_options){
+        .queue = g->options.ws_queue,
+        .ping = (int64_t)(g->options.ws_ping * GN_SECOND),
+    };
+}
+
+static int open_crew(struct genet *g)
+{
+    if (!g->options.threads)
+        return 0;
+    const struct gn_crew_options o = {.count = (unsigned)g->options.threads,
+                                      .pool = g->sched->pool,
+                                      .wires = wire_options(g),
+                                      .hub = hub_options(g),
+                                      .leader = &g->generations};
+    int r = gn_crew_open(&g->crew, &o);
+    if (r < 0)
+        return fail(g, strerror(-r));
+    gn_crew_follow(&g->crew);
+    g->wires = &g->crew.reception.wires;
+    return 0;
+}
+
 static int start(struct genet *g)
 {
     raise_file_limit(g);
@@ -315,7 +421,10 @@ static int start(struct genet *g)
                "no timer: what computes for long is neither preempted nor ended");
     if (gn_generations_open(&g->generations) < 0)
         return fail(g, g->generations.error ? g->generations.error : "out of memory");
-    if (open_front(g) < 0)
+    if (open_crew(g) < 0)
+        return -1;
+    at_desk(g, open_front);
+    if (g->status < 0)
         return -1;
     open_control(g);
     return 0;
@@ -328,17 +437,46 @@ static void give_up(size_t left, const char *what)
     _exit(1);
 }
 
-static void drain_requests(struct genet *g, int64_t deadline)
+/* ---- the end ---- */
+
+static void stop_accepting(void *arg)
 {
-    size_t left = gn_wires_drain(&g->wires, deadline);
-    if (left == 0)
+    struct genet *g = arg;
+    gn_acceptor_stop(&g->acceptor);
+    if (g->wires->count > 0)
+        gn_log(GN_DEBUG, "draining %zu connections", g->wires->count);
+    gn_wires_begin_drain(g->wires);
+}
+
+static void await_requests(void *arg)
+{
+    struct genet *g = arg;
+    g->left = gn_wires_drain(g->wires, g->deadline);
+}
+
+static void cancel_requests(void *arg)
+{
+    struct genet *g = arg;
+    gn_wires_abort(g->wires);
+}
+
+static void drain_requests(struct genet *g)
+{
+    at_desk(g, stop_accepting);
+    if (g->options.threads)
+        gn_crew_begin_drain(&g->crew);
+    at_desk(g, await_requests);
+    if (g->left == 0)
         return;
-    gn_log(GN_WARN, "%zu requests did not end in %g s: cancelled", left,
+    gn_log(GN_WARN, "%zu requests did not end in %g s: cancelled", g->left,
            g->options.drain);
-    gn_wires_abort(&g->wires);
-    left = gn_wires_drain(&g->wires, gn_after(GN_ABORT_SECONDS * GN_SECOND));
-    if (left > 0)
-        give_up(left, "requests");
+    at_desk(g, cancel_requests);
+    if (g->options.threads)
+        gn_crew_abort(&g->crew);
+    g->deadline = gn_after(GN_ABORT_SECONDS * GN_SECOND);
+    at_desk(g, await_requests);
+    if (g->left > 0)
+        give_up(g->left, "requests");
 }
 
 /* Lets requests in flight finish, and the tasks they have started; what has not by the
@@ -346,35 +484,31 @@ static void drain_requests(struct genet *g, int64_t deadline)
 static void drain(struct genet *g)
 {
     int64_t deadline = gn_after((int64_t)(g->options.drain * GN_SECOND));
+    g->deadline = deadline;
     gn_watcher_close(&g->watcher);
-    gn_acceptor_stop(&g->acceptor);
-    if (g->wires.count > 0)
-        gn_log(GN_DEBUG, "draining %zu connections", g->wires.count);
-    drain_requests(g, deadline);
+    drain_requests(g);
     unsigned left = gn_generations_drain(&g->generations, deadline);
+    if (g->options.threads)
+        left += gn_crew_drain(&g->crew, deadline);
     gn_control_close(&g->control);
     if (left > 0)
         give_up(left, "tasks");
 }
 
+static void close_front(void *arg)
+{
+    struct genet *g = arg;
+    gn_front_close(&g->front);
+}
+
 static void serve(void *arg)
 {
     struct genet *g = arg;
-    const struct genet_options *o = &g->options;
-    gn_wires_init(&g->wires, g->sched,
-                  &(struct gn_wire_options){
-                      .limits = {.head = o->max_head,
-                                 .target = o->max_head / 2,
-                                 .headers = GN_HEADERS},
-                      .head_timeout = (int64_t)(o->head_timeout * GN_SECOND),
-                      .keep_alive = (int64_t)(o->keep_alive * GN_SECOND),
-                      .max_per_peer = (unsigned)o->max_per_ip,
-                  });
-    gn_hub_init(&g->hub, g->sched,
-                &(struct gn_hub_options){
-                    .queue = o->ws_queue,
-                    .ping = (int64_t)(o->ws_ping * GN_SECOND),
-                });
+    const struct gn_wire_options wires = wire_options(g);
+    const struct gn_hub_options hub = hub_options(g);
+    gn_wires_init(&g->own, g->sched, &wires);
+    g->wires = &g->own;
+    gn_hub_init(&g->hub, g->sched, &hub);
     g->status = start(g);
     if (g->status == 0) {
         if (g->options.ready)
@@ -382,14 +516,16 @@ static void serve(void *arg)
         gn_faults_begin();
         obey(g);
         drain(g);
-        gn_front_close(&g->front);
+        at_desk(g, close_front);
     } else {
         gn_watcher_close(&g->watcher);
         gn_generations_drain(&g->generations, gn_now());
     }
+    if (g->options.threads)
+        gn_crew_close(&g->crew);
     gn_generations_close(&g->generations);
     gn_hub_term(&g->hub);
-    gn_wires_term(&g->wires);
+    gn_wires_term(g->wires);
 }
 
 int genet_run(struct genet *g)

@@ -34,6 +34,7 @@ struct gn_sched {
     struct gn_fiber *ended; /* the fiber that has just ended and waits to be freed */
     size_t fibers;          /* alive */
     struct gn_pool *pool;   /* for offloaded calls; borrowed; may be NULL */
+    void *owner;            /* what the layers above hang on it */
     struct {
         pthread_mutex_t lock; /* protects head and tail */
         struct gn_message *head, **tail;
