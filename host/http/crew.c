@@ -41,15 +41,26 @@ static bool is_behind(const struct gn_hand *h)
     return h->generations.last != atomic_load(&h->crew->latest);
 }
 
+/* The leader's generation: its number, and a reference to its sources. */
+static unsigned latest_of(struct gn_crew *c, struct gn_sources **sources)
+{
+    pthread_mutex_lock(&c->lock);
+    unsigned number = atomic_load(&c->latest);
+    *sources = gn_sources_ref(c->sources);
+    pthread_mutex_unlock(&c->lock);
+    return number;
+}
+
 static void keep_up(struct gn_hand *h)
 {
-    unsigned latest = atomic_load(&h->crew->latest);
-    if (h->failed == latest && gn_now() < h->retry)
-        return;
-    if (gn_generations_follow(&h->generations, latest) >= 0)
-        return;
-    h->failed = latest;
-    h->retry = gn_after(RETRY);
+    struct gn_sources *sources;
+    unsigned latest = latest_of(h->crew, &sources);
+    bool waits = h->failed == latest && gn_now() < h->retry;
+    if (!waits && gn_generations_follow(&h->generations, latest, sources) < 0) {
+        h->failed = latest;
+        h->retry = gn_after(RETRY);
+    }
+    gn_sources_unref(sources);
 }
 
 static void follow(void *arg)
@@ -59,9 +70,18 @@ static void follow(void *arg)
         keep_up(o->hand);
 }
 
+static void publish(struct gn_crew *c, struct gn_app *a)
+{
+    pthread_mutex_lock(&c->lock);
+    gn_sources_unref(c->sources);
+    c->sources = gn_sources_ref(a->sources);
+    atomic_store(&c->latest, a->vm.number);
+    pthread_mutex_unlock(&c->lock);
+}
+
 void gn_crew_follow(struct gn_crew *c)
 {
-    atomic_store(&c->latest, c->options.leader->last);
+    publish(c, c->options.leader->current);
     order_all(c, follow, GN_NEVER);
 }
 
@@ -123,6 +143,7 @@ static void open_hand(void *arg)
     options.hub = &h->hub;
     options.watcher = NULL;
     options.swapped = NULL;
+    options.record = false;
     options.leader = co->leader;
     gn_hub_init(&h->hub, h->runner.sched, &co->hub);
     gn_generations_init(&h->generations, h->runner.sched, &options);
@@ -153,6 +174,7 @@ static int start_hand(struct gn_crew *c, unsigned i)
 int gn_crew_open(struct gn_crew *c, const struct gn_crew_options *o)
 {
     *c = (struct gn_crew){.options = *o};
+    pthread_mutex_init(&c->lock, NULL);
     c->hands = calloc(o->count, sizeof *c->hands);
     c->places = calloc(o->count, sizeof *c->places);
     int r = c->hands && c->places ? gn_runner_start(&c->desk, o->pool, NULL) : -ENOMEM;
@@ -174,6 +196,8 @@ void gn_crew_close(struct gn_crew *c)
     for (unsigned i = 0; i < c->options.count; i++)
         gn_runner_stop(&c->hands[i].runner);
     gn_runner_stop(&c->desk);
+    gn_sources_unref(c->sources);
+    pthread_mutex_destroy(&c->lock);
     free(c->hands);
     free(c->places);
 }

@@ -41,7 +41,9 @@ struct gn_crew {
     struct gn_sched **places; /* the schedulers of the hands */
     struct gn_runner desk;    /* the reception's thread */
     struct gn_reception reception;
-    atomic_uint latest; /* the number of the leader's generation; any thread */
+    atomic_uint latest;         /* the number of the leader's generation; any thread */
+    pthread_mutex_t lock;       /* protects `sources` */
+    struct gn_sources *sources; /* of that generation, a reference */
 };
 
 /* Starts the threads. Returns 0 or a negative errno, and then gn_crew_close() is still

@@ -157,11 +157,13 @@ static void prepare(lua_State *L, void *arg)
 
 static struct gn_app *load(struct gn_generations *gs)
 {
+    struct gn_sources *fresh = gs->options.record ? gn_sources_new() : NULL;
     const struct gn_app_options o = {.path = gs->options.path,
                                      .config = gs->options.config,
                                      .number = gs->next ? gs->next : gs->last + 1,
                                      .load_timeout = gs->options.load_timeout,
                                      .hub = gs->options.hub,
+                                     .sources = fresh ? fresh : gs->sources,
                                      .patch = gs->options.patch,
                                      .limits = gs->options.limits,
                                      .prepare = prepare,
@@ -170,6 +172,7 @@ static struct gn_app *load(struct gn_generations *gs)
     if (gs->current)
         gn_app_keep(gs->current);
     struct gn_app *a = gn_app_load(&o, &error);
+    gn_sources_unref(fresh);
     set_error(gs, error);
     return a;
 }
@@ -251,10 +254,14 @@ unsigned gn_generations_reload(struct gn_generations *gs)
     return gs->asked;
 }
 
-int gn_generations_follow(struct gn_generations *gs, unsigned number)
+int gn_generations_follow(struct gn_generations *gs, unsigned number,
+                          struct gn_sources *sources)
 {
     gs->next = number;
-    return gn_generations_await(gs, gn_generations_reload(gs), NULL);
+    gs->sources = sources;
+    int r = gn_generations_await(gs, gn_generations_reload(gs), NULL);
+    gs->sources = NULL;
+    return r;
 }
 
 int gn_generations_await(struct gn_generations *gs, unsigned ticket,

@@ -23,6 +23,7 @@ struct gn_generations_options {
     int64_t load_timeout;    /* ns that loading may take */
     bool patch;              /* io and os wait cooperatively */
     struct gn_limits limits; /* of each call into the app */
+    bool record;             /* the sources are kept for other threads */
     bool debug; /* for who writes scripts: errors and changes show in pages */
     struct gn_watcher *watcher; /* is told what has been loaded; borrowed; or NULL */
     /* Called once another generation serves; may wait; NULL: nobody wants to know */
@@ -40,11 +41,13 @@ struct gn_generations {
     struct gn_app *current;  /* serves new requests; NULL until the first has loaded */
     struct gn_app *retiring; /* ends what it has begun; NULL when none does */
     unsigned last;           /* the number of the latest that has loaded */
-    unsigned next; /* the number that the next shall have; 0: one more than the last */
-    struct gn_fiber *loader;  /* loads at present, or NULL */
-    unsigned asked, answered; /* for how many reloads; how many of them are over */
-    char *error;              /* why the latest load failed; NULL when it did not */
-    struct gn_list waiters;   /* for a change of any of these */
+    /* Of the next to be loaded, where these follow others: */
+    unsigned next;              /* its number; 0: one more than the last */
+    struct gn_sources *sources; /* what it is loaded from; borrowed; NULL: the files */
+    struct gn_fiber *loader;    /* loads at present, or NULL */
+    unsigned asked, answered;   /* for how many reloads; how many of them are over */
+    char *error;                /* why the latest load failed; NULL when it did not */
+    struct gn_list waiters;     /* for a change of any of these */
     struct gn_kept *kept;
 };
 
@@ -68,9 +71,10 @@ void gn_generations_handle(struct gn_generations *, struct gn_request *);
  * for gn_generations_await(); does not wait. */
 unsigned gn_generations_reload(struct gn_generations *);
 
-/* Loads the scripts as the generation of this number, as the leader has. Returns as
+/* Loads the scripts as the generation of this number, from these sources. Returns as
  * gn_generations_await(). May wait. */
-int gn_generations_follow(struct gn_generations *, unsigned number);
+int gn_generations_follow(struct gn_generations *, unsigned number,
+                          struct gn_sources *);
 
 /* Waits for the outcome of a reload, but no longer than until `caller` is retired: then
  * it would wait for its own end. NULL: nobody's. Returns the number of the generation

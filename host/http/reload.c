@@ -149,6 +149,37 @@ static int g_kept(lua_State *L)
     return 1;
 }
 
+/* Of the generation that the state is. */
+static struct gn_sources *sources(lua_State *L)
+{
+    self(L);
+    return gn_container_of(gn_vm_of(L), struct gn_app, vm)->sources;
+}
+
+/* generations.record(name, text): for the states of other threads that are made of this
+ * generation */
+static int g_record(lua_State *L)
+{
+    size_t n;
+    const char *name = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &n);
+    struct gn_sources *s = sources(L);
+    if (s && gn_sources_record(s, name, text, n) < 0)
+        return luaL_error(L, "not enough memory");
+    return 0;
+}
+
+/* generations.recall(name) -> what has been recorded for this generation | nil */
+static int g_recall(lua_State *L)
+{
+    size_t n;
+    struct gn_sources *s = sources(L);
+    const char *text = s ? gn_sources_recall(s, luaL_checkstring(L, 1), &n) : NULL;
+    if (!text)
+        return 0;
+    lua_pushlstring(L, text, n);
+    return 1;
+}
+
 /* generations.debug() -> whether the host was started for who writes scripts */
 static int g_debug(lua_State *L)
 {
@@ -164,6 +195,8 @@ static const luaL_Reg functions[] = {
     {"watch_scripts", g_watch_scripts},
     {"keep", g_keep},
     {"kept", g_kept},
+    {"record", g_record},
+    {"recall", g_recall},
     {"debug", g_debug},
     {NULL, NULL},
 };

@@ -358,6 +358,7 @@ static void open_generations(struct genet *g)
                             .debug = o->debug,
                             .watcher = watch ? &g->watcher : NULL,
                             .swapped = on_swap,
+                            .record = o->threads,
                             .arg = g,
                         });
     int r = watch ? gn_watcher_open(&g->watcher, &g->generations) : 0;
