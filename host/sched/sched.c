@@ -1,5 +1,7 @@
 #include "sched.h"
 
+#include "sanitizer.h"
+
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -142,6 +144,7 @@ static void free_ended(struct gn_sched *s)
     struct gn_fiber *f = s->ended;
     s->ended = s->last = NULL;
     s->fibers--;
+    __tsan_destroy_fiber(f->tsan);
     gn_stack_put(&s->stacks, &f->stack);
     free(f);
 }
@@ -180,6 +183,7 @@ static const int64_t LOOK_AGAIN = 20000; /* ns */
 void gn_sched_run(struct gn_sched *s)
 {
     s->now = gn_now();
+    s->tsan = __tsan_get_current_fiber();
     for (;;) {
         unsigned before = s->turn;
         run_ready(s);

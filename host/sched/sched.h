@@ -31,6 +31,7 @@ struct gn_sched {
     struct gn_stacks stacks;
     struct gn_context loop;     /* where fibers switch back to */
     struct gn_stack loop_stack; /* known only under AddressSanitizer */
+    void *tsan;                 /* what ThreadSanitizer knows the loop by */
     struct gn_fiber *ended; /* the fiber that has just ended and waits to be freed */
     size_t fibers;          /* alive */
     struct gn_pool *pool;   /* for offloaded calls; borrowed; may be NULL */
