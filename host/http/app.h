@@ -10,13 +10,14 @@
 enum { GN_ABORT_SECONDS = 2 }; /* in which what has been cancelled must clean up */
 
 struct gn_app_options {
-    const char *path;        /* a script, or a directory of them */
-    char **config;           /* "NAME=VALUE", ended by NULL; NULL: none */
-    unsigned number;         /* of this generation */
-    int64_t load_timeout;    /* ns */
-    struct gn_hub *hub;      /* of the host's WebSockets; borrowed */
-    bool patch;              /* io and os wait cooperatively */
-    struct gn_limits limits; /* of each call into the app */
+    const char *path;           /* a script, or a directory of them */
+    char **config;              /* "NAME=VALUE", ended by NULL; NULL: none */
+    unsigned number;            /* of this generation */
+    const struct gn_role *role; /* which of several states it is; borrowed; or NULL */
+    int64_t load_timeout;       /* ns */
+    struct gn_hub *hub;         /* of the host's WebSockets; borrowed */
+    bool patch;                 /* io and os wait cooperatively */
+    struct gn_limits limits;    /* of each call into the app */
     void (*prepare)(lua_State *, void *arg); /* makes the modules of who loads known to
                                                 the state; may raise */
     void *arg;

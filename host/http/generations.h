@@ -8,10 +8,26 @@
 #ifndef GN_GENERATIONS_H
 #define GN_GENERATIONS_H
 
+#include "../processes/worker.h"
 #include "app.h"
 
 struct gn_generations;
 struct gn_watcher;
+
+/* Where the generations of several hosts change together: what those of one ask and
+ * tell. */
+struct gn_generations_peers {
+    /* A reload has been wished for, so often by now: gn_generations_load() is to be
+     * called. Must not wait. */
+    void (*want)(unsigned wish, void *arg);
+    /* A load that was ordered is over; `error` says why it has failed, or is NULL.
+     * Returns 0 when it shall serve, else a negative errno, with the reason in *why,
+     * owned. May wait. */
+    int (*agree)(unsigned turn, const char *error, char **why, void *arg);
+    /* It serves. Must not wait. */
+    void (*swapped)(unsigned turn, void *arg);
+    void *arg;
+};
 
 struct gn_generations_options {
     /* Makes the module of reload.h known to a new state */
@@ -25,6 +41,10 @@ struct gn_generations_options {
     struct gn_limits limits; /* of each call into the app */
     bool debug; /* for who writes scripts: errors and changes show in pages */
     struct gn_watcher *watcher; /* is told what has been loaded; borrowed; or NULL */
+    const struct gn_role *role; /* which of several states it has; borrowed; or NULL */
+    unsigned first;             /* the number of the first; 0: 1 */
+    const struct gn_generations_peers *peers; /* borrowed; NULL: it changes alone */
+    _Atomic uint64_t *requests;               /* counts them; borrowed; or NULL */
 };
 
 struct gn_kept; /* what app:persist() hands to the next generation, by name */
@@ -35,6 +55,7 @@ struct gn_generations {
     struct gn_app *current;   /* serves new requests; NULL until the first has loaded */
     struct gn_app *retiring;  /* ends what it has begun; NULL when none does */
     unsigned last;            /* the number of the latest that has loaded */
+    struct gn_order order;    /* what is to be loaded next; turn 0: nothing */
     struct gn_fiber *loader;  /* loads at present, or NULL */
     unsigned asked, answered; /* for how many reloads; how many of them are over */
     char *error;              /* why the latest load failed; NULL when it did not */
@@ -61,6 +82,9 @@ void gn_generations_handle(struct gn_generations *, struct gn_request *);
 /* Asks for the scripts to be loaded again, from their present state. Returns a ticket
  * for gn_generations_await(); does not wait. */
 unsigned gn_generations_reload(struct gn_generations *);
+
+/* Where there are peers: loads what is ordered. Does not wait. Returns 0 or -ENOMEM. */
+int gn_generations_load(struct gn_generations *, const struct gn_order *);
 
 /* Waits for the outcome of a reload, but no longer than until `caller` is retired: then
  * it would wait for its own end. NULL: nobody's. Returns the number of the generation

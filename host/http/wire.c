@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -486,6 +487,15 @@ static int attach(struct gn_wire *w, struct gn_tls_site *site)
                                 EPOLLIN | EPOLLOUT | EPOLLRDHUP);
 }
 
+/* One more is open, or one fewer. */
+static void count(struct gn_wires *ws, int by)
+{
+    ws->count += (size_t)by;
+    if (ws->options.gauge)
+        atomic_store_explicit(ws->options.gauge, (unsigned)ws->count,
+                              memory_order_relaxed);
+}
+
 struct gn_wire *gn_wire_open(struct gn_wires *ws, int fd,
                              const struct sockaddr_storage *peer,
                              struct gn_tls_site *site)
@@ -510,7 +520,7 @@ struct gn_wire *gn_wire_open(struct gn_wires *ws, int fd,
         return NULL;
     }
     gn_list_append(&ws->all, &w->link);
-    ws->count++;
+    count(ws, 1);
     return w;
 }
 
@@ -561,7 +571,8 @@ int gn_wire_close(struct gn_wire *w)
     if (w->worker)
         w->worker->slot[GN_SLOT_WIRE] = NULL;
     free(w);
-    if (--ws->count == 0)
+    count(ws, -1);
+    if (ws->count == 0)
         wake(&ws->drainer);
     return gn_real()->close(fd);
 }
