@@ -34,20 +34,63 @@ static struct gn_wire *open_wire(struct gn_acceptor *a, const struct gn_listener
     return NULL;
 }
 
+/* Whether a connection waits, as the kernel tells. */
+static bool is_any_queued(struct gn_acceptor *a)
+{
+    bool any = false;
+    for (unsigned i = 0; i < a->count; i++) {
+        struct gn_listener *l = &a->listeners[i];
+        struct pollfd p = {.fd = l->watch.fd, .events = POLLIN};
+        l->readable = l->readable && gn_real()->poll(&p, 1, 0) > 0;
+        any = any || l->readable;
+    }
+    return any;
+}
+
+/* Leaves what waits to a sibling that has clearly less to do, and tells it. */
+static bool leave_to_sibling(struct gn_acceptor *a)
+{
+    int other = gn_worker_better(a->worker);
+    if (other >= 0 && is_any_queued(a))
+        gn_worker_poke(a->worker, other);
+    return other >= 0;
+}
+
+static bool is_any_readable(const struct gn_acceptor *a)
+{
+    for (unsigned i = 0; i < a->count; i++)
+        if (a->listeners[i].readable)
+            return true;
+    return false;
+}
+
+static struct gn_wire *note_taken(struct gn_acceptor *a, struct gn_wire *w)
+{
+    if (a->worker && w)
+        gn_worker_took(a->worker);
+    return w;
+}
+
 /* Takes one connection, the listeners taking turns. NULL with errno: EAGAIN when none
- * has any. */
+ * has any for us. */
 static struct gn_wire *take(struct gn_acceptor *a)
 {
     errno = EAGAIN;
+    if (a->worker && is_any_readable(a) && leave_to_sibling(a)) {
+        errno = EAGAIN;
+        return NULL;
+    }
     for (unsigned i = 0; a->open && i < a->count; i++) {
         struct sockaddr_storage peer = {0};
         struct gn_listener *l = &a->listeners[a->turn++ % a->count];
         int fd = l->readable ? gn_listener_accept(l, &peer) : -1;
         if (fd >= 0)
-            return open_wire(a, l, fd, &peer);
+            return note_taken(a, open_wire(a, l, fd, &peer));
         if (errno != EAGAIN)
             return NULL;
     }
+    if (a->worker)
+        a->worker->greedy = false;
     return NULL;
 }
 
@@ -237,6 +280,14 @@ int gn_acceptor_start(struct gn_acceptor *a, char *error, size_t room)
     wake(a->waiting);
     wake(a->taking);
     return 0;
+}
+
+void gn_acceptor_look(struct gn_acceptor *a)
+{
+    for (unsigned i = 0; i < a->count; i++)
+        a->listeners[i].readable = true;
+    if (a->waiting)
+        gn_wake(a->waiting);
 }
 
 void gn_acceptor_stop(struct gn_acceptor *a)

@@ -6,6 +6,7 @@
 #ifndef GN_ACCEPTOR_H
 #define GN_ACCEPTOR_H
 
+#include "../processes/worker.h"
 #include "listener.h"
 #include "wire.h"
 
@@ -18,6 +19,8 @@ struct gn_acceptor {
     struct gn_stream stream; /* what civetweb holds: a descriptor that only counts */
     struct gn_wires *wires;
     struct gn_tls_site *tls; /* for secure listeners; borrowed; NULL without any */
+    struct gn_worker
+        *worker; /* whose siblings share the listeners; borrowed; NULL: none */
     struct gn_listener listeners[GN_LISTENERS];
     unsigned count, turn;     /* how many, and who is asked next */
     struct gn_fiber *waiting; /* civetweb's master, parked; or NULL */
@@ -49,6 +52,8 @@ void gn_acceptor_offer(struct gn_acceptor *);
 
 /* Takes a connection from the kernel. May wait. NULL once the acceptor has stopped. */
 struct gn_wire *gn_acceptor_take(struct gn_acceptor *);
+/* Looks for connections though nothing tells of one: a sibling has left them. */
+void gn_acceptor_look(struct gn_acceptor *);
 
 /* Closes the listening sockets: who has not been accepted is refused. civetweb keeps
  * its descriptor, and its master looks at its stop flag often from now on. */

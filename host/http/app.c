@@ -112,6 +112,7 @@ struct gn_app *gn_app_load(const struct gn_app_options *o, char **error)
         a->sources = gn_sources_ref(o->sources);
         r = gn_vm_open(&a->vm);
         a->vm.number = o->number;
+        a->vm.role = o->role;
         a->vm.describe = describe;
         gn_guard_limit(&a->vm, &o->limits);
     }

@@ -14,6 +14,7 @@ struct gn_app_options {
     const char *path;           /* a script, or a directory of them */
     char **config;              /* "NAME=VALUE", ended by NULL; NULL: none */
     unsigned number;            /* of this generation */
+    const struct gn_role *role; /* which of several states it is; borrowed; or NULL */
     int64_t load_timeout;       /* ns */
     struct gn_hub *hub;         /* of the host's WebSockets; borrowed */
     struct gn_sources *sources; /* where texts are kept, and taken from if they are

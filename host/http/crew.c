@@ -143,8 +143,11 @@ static void open_hand(void *arg)
     options.hub = &h->hub;
     options.watcher = NULL;
     options.swapped = NULL;
+    options.role = &h->role;
     options.record = false;
     options.leader = co->leader;
+    h->role = (struct gn_role){GN_MODE_THREADED, (unsigned)(h - h->crew->hands) + 1,
+                               co->count};
     gn_hub_init(&h->hub, h->runner.sched, &co->hub);
     gn_generations_init(&h->generations, h->runner.sched, &options);
     if (gn_guard_start(&options.limits) < 0)

@@ -22,6 +22,7 @@ struct gn_hand {
     struct gn_crew *crew;
     struct gn_runner runner;
     struct gn_hub hub;
+    struct gn_role role;
     struct gn_generations generations;
     unsigned failed; /* the number of the generation that it could not load, and ... */
     int64_t retry;   /* ... when it tries again */

@@ -4,13 +4,18 @@
 #include "../libc/faults.h"
 #include "../log.h"
 #include "../sched/offload.h"
+#include "../vm/core.h"
 #include "acceptor.h"
 #include "control.h"
 #include "crew.h"
+#include "follower.h"
+#include "parent.h"
 #include "reload.h"
 #include "watcher.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +35,7 @@ struct genet {
     struct gn_wires *wires; /* at home: `own`, or the reception's of the crew */
     struct gn_wires own;
     struct gn_crew crew; /* of the threaded mode */
+    struct gn_role role; /* of the leader's states in that */
     struct gn_hub hub;
     struct gn_acceptor acceptor;
     char urls[GN_LISTENERS * 161];
@@ -37,12 +43,19 @@ struct genet {
     struct gn_generations generations;
     struct gn_watcher watcher;
     struct gn_control control;
+    struct gn_parent *parent; /* while processes are supervised; else NULL */
+    struct gn_worker *worker; /* of a process that has a parent; else NULL */
+    struct gn_follower follower;
+    atomic_int scale; /* by genet_scale(), to be done yet */
     int stop, reload; /* eventfds that genet_stop() and genet_reload() write to */
     int64_t deadline; /* of what is drained */
     size_t left;      /* of that, at the deadline */
     int status;
     char error[600];
 };
+
+/* What is written to the eventfd `reload`, which adds up. */
+enum { GN_RELOAD = 1, GN_SCALE = 1 << 16 };
 
 static const char *const default_addresses[] = {"127.0.0.1:5000", NULL};
 
@@ -89,12 +102,51 @@ static char **copy_list(const char *const *list)
     return copy;
 }
 
+/* Modes that exclude each other, or exceed what there is. */
+static const char *find_misuse(const struct genet_options *o)
+{
+    if (o->processes < 0 || o->processes > GN_PROCESSES)
+        return "processes must be from 1 to 1024, or 0";
+    if (o->threads < 0 || o->threads > 1024)
+        return "threads must be from 1 to 1024, or 0";
+    if (o->threads && o->processes)
+        return "threads and processes exclude each other";
+    if (o->debug && (o->threads || o->processes))
+        return "debug goes with neither threads nor processes";
+    return NULL;
+}
+
+/* What a process has of its parent, if it has one. */
+static int find_parent(struct genet *g, char *error, size_t room)
+{
+    char origin[16];
+    if (!g->options.processes || !gn_is_worker())
+        return 0;
+    g->worker = gn_worker_new(error, room);
+    if (!g->worker)
+        return -1;
+    snprintf(origin, sizeof origin, "#%u ", g->worker->index);
+    gn_log_set_origin(origin);
+    gn_core_set_secret(g->worker->board->secret);
+    return 0;
+}
+
 struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
 {
+    const char *misuse = find_misuse(o);
+    if (misuse) {
+        snprintf(error, room, "%s", misuse);
+        return NULL;
+    }
     struct genet *g = calloc(1, sizeof *g);
     if (!g)
         goto fail;
+    g->stop = g->reload = -1;
     g->options = *o;
+    if (find_parent(g, error, room) < 0) {
+        genet_free(g);
+        return NULL;
+    }
     gn_log_set_speaker(gn_vm_speaker);
     g->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->reload = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -137,6 +189,7 @@ void genet_free(struct genet *g)
     free(g->client_ca);
     free(g->control_path);
     gn_tls_site_unref(g->tls);
+    gn_worker_free(g->worker);
     free(g);
 }
 
@@ -147,7 +200,13 @@ void genet_stop(struct genet *g)
 
 void genet_reload(struct genet *g)
 {
-    eventfd_write(g->reload, 1);
+    eventfd_write(g->reload, GN_RELOAD);
+}
+
+void genet_scale(struct genet *g, int by)
+{
+    atomic_fetch_add(&g->scale, by);
+    eventfd_write(g->reload, GN_SCALE);
 }
 
 const char *genet_error(const struct genet *g)
@@ -255,17 +314,31 @@ static void reload_certificates(struct genet *g)
     }
     g->fresh_tls = fresh;
     at_desk(g, change_certificates);
-    gn_log(GN_INFO, "the certificates have been loaded again");
+    if (!g->worker || g->worker->index == 0)
+        gn_log(GN_INFO, "the certificates have been loaded again");
 }
 
-/* What is read from files is read again. */
+/* What is read from files is read again; a process does so when its parent says so. */
 static void reload(struct genet *g)
 {
-    eventfd_t count;
-    eventfd_read(g->reload, &count);
-    if (*g->certificates)
+    if (g->parent) {
+        gn_supervisor_reload(&g->parent->supervisor);
+        return;
+    }
+    if (*g->certificates && !g->worker)
         reload_certificates(g);
     gn_generations_reload(&g->generations);
+}
+
+static void change(struct genet *g)
+{
+    eventfd_t told = 0;
+    eventfd_read(g->reload, &told);
+    int by = atomic_exchange(&g->scale, 0);
+    if (g->parent && by)
+        gn_supervisor_scale(&g->parent->supervisor, by);
+    if (told % GN_SCALE)
+        reload(g);
 }
 
 /* Does what is asked for from outside until that is to stop. */
@@ -276,7 +349,7 @@ static void obey(struct genet *g)
                                    {.fd = g->reload, .events = EPOLLIN}};
         gn_wait_any(wishes, 2, GN_NEVER);
         if (wishes[1].ready)
-            reload(g);
+            change(g);
         if (wishes[0].ready)
             return;
     }
@@ -309,32 +382,30 @@ static int open_civetweb(struct genet *g)
     return r;
 }
 
-static int open_listeners(struct genet *g)
+static int open_listeners(struct genet *g, char **addresses)
 {
-    const struct genet_options *o = &g->options;
     char error[600];
     if (load_certificates(g, error, sizeof error) < 0 ||
-        gn_acceptor_open(&g->acceptor, g->wires, g->tls, (const char *const *)g->listen,
+        gn_acceptor_open(&g->acceptor, g->wires, g->tls, (const char *const *)addresses,
                          error, sizeof error) < 0)
         return fail(g, error);
     gn_acceptor_urls(&g->acceptor, g->urls, sizeof g->urls);
-    g->front =
-        (struct gn_front){.handler = on_request, .arg = g, .max_body = o->max_body};
-    if (o->redirect_https)
-        g->front.redirect_port = secure_port(&g->acceptor);
     return 0;
 }
 
 static void open_front(void *arg)
 {
     struct genet *g = arg;
-    g->status = open_listeners(g);
+    const struct genet_options *o = &g->options;
+    g->status = open_listeners(g, g->worker ? g->worker->listen : g->listen);
     if (g->status < 0)
         return;
-    int r = open_civetweb(g);
-    if (r == 0)
-        r = gn_acceptor_start(&g->acceptor, g->front.error, sizeof g->front.error);
-    if (r == 0)
+    g->front =
+        (struct gn_front){.handler = on_request, .arg = g, .max_body = o->max_body};
+    if (o->redirect_https)
+        g->front.redirect_port = secure_port(&g->acceptor);
+    g->acceptor.worker = g->worker;
+    if (open_civetweb(g) == 0)
         return;
     gn_acceptor_close(&g->acceptor);
     gn_front_close(&g->front);
@@ -344,7 +415,8 @@ static void open_front(void *arg)
 static void open_generations(struct genet *g)
 {
     const struct genet_options *o = &g->options;
-    bool watch = o->reload;
+    g->role = (struct gn_role){GN_MODE_THREADED, 0, (unsigned)o->threads};
+    bool watch = o->reload && (!g->worker || g->worker->index == 0);
     gn_generations_init(&g->generations, g->sched,
                         &(struct gn_generations_options){
                             .path = g->path,
@@ -358,8 +430,14 @@ static void open_generations(struct genet *g)
                             .debug = o->debug,
                             .watcher = watch ? &g->watcher : NULL,
                             .swapped = on_swap,
-                            .record = o->threads,
                             .arg = g,
+                            .record = o->threads,
+                            .role = g->worker    ? &g->follower.role
+                                    : o->threads ? &g->role
+                                                 : NULL,
+                            .first = g->worker ? g->worker->generation : 1,
+                            .peers = g->worker ? &g->follower.peers : NULL,
+                            .requests = g->worker ? &g->worker->line->requests : NULL,
                         });
     int r = watch ? gn_watcher_open(&g->watcher, &g->generations) : 0;
     if (r < 0)
@@ -370,7 +448,11 @@ static void open_generations(struct genet *g)
 static void open_control(struct genet *g)
 {
     char error[300];
-    if (gn_control_open(&g->control, &g->generations, g->urls, g->control_path, error,
+    const char *path = g->worker ? g->worker->control : g->control_path;
+    g->control.fd = -1;
+    if (g->worker && !path)
+        return;
+    if (gn_control_open(&g->control, &g->generations, g->urls, path, error,
                         sizeof error) < 0)
         gn_log(GN_WARN, "%s", error);
 }
@@ -385,6 +467,7 @@ static struct gn_wire_options wire_options(const struct genet *g)
         .head_timeout = (int64_t)(o->head_timeout * GN_SECOND),
         .keep_alive = (int64_t)(o->keep_alive * GN_SECOND),
         .max_per_peer = (unsigned)o->max_per_ip,
+        .gauge = g->worker ? &g->worker->line->connections : NULL,
     };
 }
 
@@ -396,10 +479,19 @@ static struct gn_hub_options hub_options(const struct genet *g)
     };
 }
 
+/* Of which each has a Lua state of its own. */
+static void tell_separation(int count, const char *what)
+{
+    gn_log(GN_INFO,
+           "%d %s: module variables are not shared between them; see genet.shared",
+           count, what);
+}
+
 static int open_crew(struct genet *g)
 {
     if (!g->options.threads)
         return 0;
+    tell_separation(g->options.threads, "threads");
     const struct gn_crew_options o = {.count = (unsigned)g->options.threads,
                                       .pool = g->sched->pool,
                                       .wires = wire_options(g),
@@ -413,19 +505,92 @@ static int open_crew(struct genet *g)
     return 0;
 }
 
+/* ---- one of several processes ---- */
+
+static void on_parent_loads(void *arg)
+{
+    struct genet *g = arg;
+    if (*g->certificates)
+        reload_certificates(g);
+}
+
+static void on_parent_stops(void *arg)
+{
+    genet_stop(arg);
+}
+
+static void on_poke(void *arg)
+{
+    struct genet *g = arg;
+    gn_acceptor_look(&g->acceptor);
+}
+
+/* A terminal's interrupt is the parent's to hear; it tells. */
+static int open_follower(struct genet *g)
+{
+    signal(SIGINT, SIG_IGN);
+    int r = gn_follower_open(&g->follower, g->worker, &g->generations);
+    g->follower.on_load = on_parent_loads;
+    g->follower.on_stop = on_parent_stops;
+    g->follower.arg = g;
+    g->worker->on_poke = on_poke;
+    g->worker->poke_arg = g;
+    return r < 0 ? fail(g, strerror(-r)) : 0;
+}
+
+/* Who watches over the scripts has missed what changed before. */
+static int await_parent(struct genet *g)
+{
+    int r = gn_follower_await(&g->follower);
+    if (r < 0)
+        return fail(g, "told to stop");
+    if (g->generations.options.watcher && atomic_load(&g->worker->line->starts) > 1)
+        gn_generations_reload(&g->generations);
+    return 0;
+}
+
+static void start_acceptor(void *arg)
+{
+    struct genet *g = arg;
+    char error[300];
+    if (gn_acceptor_start(&g->acceptor, error, sizeof error) < 0)
+        g->status = fail(g, error);
+}
+
+static void give_up_front(void *arg)
+{
+    struct genet *g = arg;
+    gn_acceptor_close(&g->acceptor);
+    gn_front_close(&g->front);
+}
+
+/* Listens, and takes connections once the parent, if there is one, lets it. */
+static int start_front(struct genet *g)
+{
+    at_desk(g, open_front);
+    if (g->status < 0)
+        return -1;
+    if (g->worker)
+        g->status = await_parent(g);
+    if (g->status == 0)
+        at_desk(g, start_acceptor);
+    if (g->status < 0)
+        at_desk(g, give_up_front);
+    return g->status;
+}
+
 static int start(struct genet *g)
 {
     raise_file_limit(g);
+    if (g->worker && open_follower(g) < 0)
+        return -1;
     open_generations(g);
     if (gn_guard_start(&g->generations.options.limits) < 0)
         gn_log(GN_WARN,
                "no timer: what computes for long is neither preempted nor ended");
     if (gn_generations_open(&g->generations) < 0)
         return fail(g, g->generations.error ? g->generations.error : "out of memory");
-    if (open_crew(g) < 0)
-        return -1;
-    at_desk(g, open_front);
-    if (g->status < 0)
+    if (open_crew(g) < 0 || start_front(g) < 0)
         return -1;
     open_control(g);
     return 0;
@@ -486,6 +651,8 @@ static void drain(struct genet *g)
 {
     int64_t deadline = gn_after((int64_t)(g->options.drain * GN_SECOND));
     g->deadline = deadline;
+    if (g->worker)
+        atomic_store(&g->worker->line->standing, GN_ENDING);
     gn_watcher_close(&g->watcher);
     drain_requests(g);
     unsigned left = gn_generations_drain(&g->generations, deadline);
@@ -502,6 +669,16 @@ static void close_front(void *arg)
     gn_front_close(&g->front);
 }
 
+/* Says why it could not start, if it could not. */
+static void leave_parent(struct genet *g)
+{
+    if (g->status < 0) {
+        gn_follower_fail(&g->follower, g->error);
+        g->error[0] = '\0';
+    }
+    gn_follower_close(&g->follower);
+}
+
 static void serve(void *arg)
 {
     struct genet *g = arg;
@@ -512,7 +689,7 @@ static void serve(void *arg)
     gn_hub_init(&g->hub, g->sched, &hub);
     g->status = start(g);
     if (g->status == 0) {
-        if (g->options.ready)
+        if (g->options.ready && !g->worker)
             g->options.ready(g, g->options.ready_arg);
         gn_faults_begin();
         obey(g);
@@ -525,14 +702,56 @@ static void serve(void *arg)
     if (g->options.threads)
         gn_crew_close(&g->crew);
     gn_generations_close(&g->generations);
+    if (g->worker)
+        leave_parent(g);
     gn_hub_term(&g->hub);
+    gn_wires_term(g->wires);
+}
+
+/* ---- the parent of several processes ---- */
+
+static int begin_parenthood(struct genet *g)
+{
+    const struct genet_options *o = &g->options;
+    const struct gn_supervisor_options so = {
+        .processes = (unsigned)o->processes,
+        .drain = (int64_t)(o->drain * GN_SECOND),
+        .load_timeout = (int64_t)(o->load_timeout * GN_SECOND),
+    };
+    raise_file_limit(g);
+    if (open_listeners(g, g->listen) < 0)
+        return -1;
+    tell_separation(o->processes, "processes");
+    return gn_parent_open(g->parent, &g->acceptor, g->urls, &so, g->control_path,
+                          g->error, sizeof g->error);
+}
+
+/* As serve(), for who has it done. */
+static void supervise(void *arg)
+{
+    struct genet *g = arg;
+    struct gn_parent parent;
+    g->parent = &parent;
+    gn_wires_init(&g->own, g->sched, &(struct gn_wire_options){.head_timeout = 0});
+    g->wires = &g->own;
+    g->status = begin_parenthood(g);
+    if (g->status == 0) {
+        if (g->options.ready)
+            g->options.ready(g, g->options.ready_arg);
+        obey(g);
+        if (gn_parent_close(&parent) > 0)
+            g->status = fail(g, "not all processes have ended in time");
+        free(parent.supervisor.error);
+    }
+    g->parent = NULL;
     gn_wires_term(g->wires);
 }
 
 int genet_run(struct genet *g)
 {
     g->error[0] = '\0';
-    if (!gn_fiber_new(g->sched, "main", serve, g))
+    bool parent = g->options.processes && !g->worker;
+    if (!gn_fiber_new(g->sched, "main", parent ? supervise : serve, g))
         return fail(g, "out of memory");
     gn_sched_run(g->sched);
     return g->status;

@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -489,6 +490,15 @@ static int attach(struct gn_wire *w, struct gn_tls_site *site)
     return r < 0 ? r : gn_watch_add(&w->wires->sched->poller, &w->watch, WATCHED);
 }
 
+/* One more is open, or one fewer. */
+static void count(struct gn_wires *ws, int by)
+{
+    ws->count += (size_t)by;
+    if (ws->options.gauge)
+        atomic_store_explicit(ws->options.gauge, (unsigned)ws->count,
+                              memory_order_relaxed);
+}
+
 struct gn_wire *gn_wire_open(struct gn_wires *ws, int fd,
                              const struct sockaddr_storage *peer,
                              struct gn_tls_site *site)
@@ -513,7 +523,7 @@ struct gn_wire *gn_wire_open(struct gn_wires *ws, int fd,
         return NULL;
     }
     gn_list_append(&ws->all, &w->link);
-    ws->count++;
+    count(ws, 1);
     return w;
 }
 
@@ -607,7 +617,8 @@ int gn_wire_close(struct gn_wire *w)
     gn_peers_leave(&ws->peers, &w->peer);
     gn_wire_put_worker(w, NULL);
     free(w);
-    if (--ws->count == 0)
+    count(ws, -1);
+    if (ws->count == 0)
         wake(&ws->drainer);
     return gn_real()->close(fd);
 }

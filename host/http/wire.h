@@ -24,9 +24,10 @@ enum gn_wire_state {
 
 struct gn_wire_options {
     struct gn_gate_limits limits;
-    int64_t head_timeout;  /* ns for all of a head */
-    int64_t keep_alive;    /* ns that a connection may idle */
-    unsigned max_per_peer; /* connections of one address; 0: as many as they like */
+    int64_t head_timeout;    /* ns for all of a head */
+    int64_t keep_alive;      /* ns that a connection may idle */
+    unsigned max_per_peer;   /* connections of one address; 0: as many as they like */
+    _Atomic unsigned *gauge; /* is told how many are open; borrowed; or NULL */
 };
 
 struct gn_counter;
