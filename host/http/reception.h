@@ -52,8 +52,8 @@ struct gn_reception {
 void gn_reception_add(struct gn_reception *, struct gn_counter *, struct gn_sched *,
                       const struct gn_wire_options *);
 
-/* Begins to receive what the acceptor takes: call between gn_acceptor_open() and
- * gn_acceptor_start(), on the thread of its wires. Returns 0 or -ENOMEM. */
+/* Receives what the acceptor will take: call after gn_acceptor_open(), before civetweb
+ * starts, on the thread of its wires. Returns 0 or -ENOMEM. */
 int gn_reception_open(struct gn_reception *);
 
 /* ---- for the intake, on a worker's thread ---- */

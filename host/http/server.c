@@ -364,22 +364,26 @@ static int secure_port(const struct gn_acceptor *a)
     return 0;
 }
 
+/* Has the crew get the connections. */
+static int open_reception(struct genet *g)
+{
+    struct gn_reception *r = &g->crew.reception;
+    g->front.places = g->crew.places;
+    r->acceptor = &g->acceptor;
+    r->most = g->options.max_connections;
+    r->serve = gn_front_serve;
+    r->arg = &g->front;
+    return gn_reception_open(r) < 0 ? fail(g, "out of memory") : 0;
+}
+
 static int open_civetweb(struct genet *g)
 {
-    struct gn_crew *c = &g->crew;
-    bool threaded = g->options.threads;
-    if (threaded) {
-        g->front.places = c->places;
-        c->reception.acceptor = &g->acceptor;
-        c->reception.most = g->options.max_connections;
-        c->reception.serve = gn_front_serve;
-        c->reception.arg = &g->front;
-    }
+    const struct genet_options *o = &g->options;
+    if (o->threads && open_reception(g) < 0)
+        return -1;
     int r = gn_front_open(&g->front, &g->acceptor.stream,
-                          threaded ? g->options.threads : g->options.max_connections);
-    if (r == 0 && threaded && gn_reception_open(&c->reception) < 0)
-        return fail(g, "out of memory");
-    return r;
+                          o->threads ? o->threads : o->max_connections);
+    return r < 0 ? fail(g, g->front.error) : 0;
 }
 
 static int open_listeners(struct genet *g, char **addresses)
@@ -409,7 +413,7 @@ static void open_front(void *arg)
         return;
     gn_acceptor_close(&g->acceptor);
     gn_front_close(&g->front);
-    g->status = fail(g, g->front.error);
+    g->status = -1;
 }
 
 static void open_generations(struct genet *g)

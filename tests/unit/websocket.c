@@ -369,6 +369,7 @@ static void the_host_stops(void **state)
 {
     (void)state;
     open_socket();
+    gn_wires_begin_drain(&c.wires);
     assert_int_equal(gn_wires_drain(&c.wires, 0), 1);
     EXPECT("\x88\x12\x03\xe9the server stops");
     assert_string_equal(taken(), "closed");

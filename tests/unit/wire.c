@@ -507,6 +507,7 @@ static void draining_ends_an_idle_wire(void **state)
     connect_to(&c, &usual);
     go(wait_for_requests, &w);
     gn_yield();
+    gn_wires_begin_drain(&c.wires);
     assert_int_equal(gn_wires_drain(&c.wires, gn_after(30 * GN_SECOND)), 0);
     assert_true(w.ended);
     assert_string_equal(heard(&c), "");
@@ -521,8 +522,10 @@ static void draining_waits_for_an_answer(void **state)
     say(&c, GET);
     go(wait_for_requests, &w);
     assert_eventually(w.served);
+    gn_wires_begin_drain(&c.wires);
     assert_int_equal(gn_wires_drain(&c.wires, gn_after_ms(0)), 1);
     w.held = false;
+    gn_wires_begin_drain(&c.wires);
     assert_int_equal(gn_wires_drain(&c.wires, gn_after(30 * GN_SECOND)), 0);
     assert_true(w.ended);
     const char *text = heard(&c);
@@ -540,14 +543,17 @@ static void draining_lets_what_has_begun_come_to_its_end(void **state)
     struct worker w = {0};
     go(wait_for_requests, &w);
     assert_eventually(c.wire->state == GN_WIRE_HEAD);
+    gn_wires_begin_drain(&c.wires);
     assert_int_equal(gn_wires_drain(&c.wires, gn_after_ms(0)), 1);
     say(&c, "TP/1.1\r\nHost: h\r\n\r\n"); /* the rest of a head */
+    gn_wires_begin_drain(&c.wires);
     assert_int_equal(gn_wires_drain(&c.wires, gn_after(30 * GN_SECOND)), 0);
     assert_non_null(strstr(heard(&c), "done"));
     disconnect(&c);
     connect_to(&c, &usual);
     say(&c, "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n");
     assert_true(next_request(&c, &r));
+    gn_wires_begin_drain(&c.wires);
     assert_int_equal(gn_wires_drain(&c.wires, gn_after_ms(0)), 1);
     say(&c, "hello"); /* a body */
     assert_int_equal(gn_request_read(&r, body, sizeof body), 5);
@@ -574,8 +580,10 @@ static void aborting_cancels_whoever_serves(void **state)
     say(&c, GET);
     go(wait_long, &w);
     assert_eventually(w.served);
+    gn_wires_begin_drain(&c.wires);
     assert_int_equal(gn_wires_drain(&c.wires, gn_after_ms(1)), 1);
     gn_wires_abort(&c.wires);
+    gn_wires_begin_drain(&c.wires);
     assert_int_equal(gn_wires_drain(&c.wires, gn_after(30 * GN_SECOND)), 0);
     assert_true(w.ended);
     disconnect(&c);
