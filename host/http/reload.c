@@ -118,7 +118,8 @@ static int g_kept(lua_State *L)
 /* generations.debug() -> whether the host was started for who writes scripts */
 static int g_debug(lua_State *L)
 {
-    lua_pushboolean(L, self(L)->options.debug);
+    const struct gn_generations *gs = lua_touserdata(L, lua_upvalueindex(1));
+    lua_pushboolean(L, gs && gs->options.debug);
     return 1;
 }
 
