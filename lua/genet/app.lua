@@ -505,6 +505,14 @@ function App:command(name, options, fn)
   located(place, function() command.add(self, command.new(place, name, options, fn)) end)
 end
 
+--- A client for tests, which asks this app without a server: see `genet.test.client`.
+-- @tparam[opt] table options `base_url`, `headers`, `remote_addr`, `propagate`, `timeout`
+-- @treturn Client
+-- @usage assert.equal("hello", app:test_client():get("/hello").text)
+function App:test_client(options)
+  return require("genet.test.client").new(self, options)
+end
+
 --- Has a function called when the app is to end: when other scripts serve instead of it, or the
 -- host stops. It may wait; requests and tasks go on meanwhile. The latest is called first.
 -- @tparam function fn
