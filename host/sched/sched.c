@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 static _Thread_local struct gn_sched *self;
+_Thread_local int64_t gn_clock_ahead;
 
 struct gn_sched *gn_sched_self(void)
 {
@@ -177,6 +178,25 @@ static void next_hog(struct gn_sched *s)
  * that only yield to each other make short rounds. */
 static const int64_t LOOK_AGAIN = 20000; /* ns */
 
+/* Where nothing else can happen before the next timer, has it be due. */
+static void skip(struct gn_sched *s)
+{
+    int64_t next = gn_timers_next(&s->timers), now = gn_now();
+    if (!gn_list_empty(&s->ready) || s->outside > 0 || next == GN_NEVER || next <= now)
+        return;
+    gn_clock_ahead += next - now;
+}
+
+/* Waits for news, until the next timer at the latest. */
+static void wait_for_news(struct gn_sched *s, bool idle, int64_t now)
+{
+    bool skips = idle && s->skips && s->outside == 0 &&
+                 gn_timers_next(&s->timers) != GN_NEVER;
+    gn_poller_poll(&s->poller, idle && !skips ? gn_timers_next(&s->timers) : 0, now);
+    if (skips)
+        skip(s);
+}
+
 void gn_sched_run(struct gn_sched *s)
 {
     s->now = gn_now();
@@ -190,7 +210,7 @@ void gn_sched_run(struct gn_sched *s)
         if (now - s->now > s->tick.options.patience)
             gn_tick_round(s, s->turn - before, now);
         if (idle || now - s->now >= LOOK_AGAIN) {
-            gn_poller_poll(&s->poller, idle ? gn_timers_next(&s->timers) : 0, now);
+            wait_for_news(s, idle, now);
             s->now = gn_now();
             gn_timers_expire(&s->timers, s->now);
         }

@@ -30,6 +30,7 @@ local LATER = {
   process = "genet.process",
   session = "genet.session", -- stores of sessions
   template = "genet.template", -- in Jinja's language
+  test = "genet.test",
 }
 
 local genet = {

@@ -323,9 +323,9 @@ end
 -- @tparam string target a path, or a URL
 -- @tparam[opt] table options `headers`; `json`, any value; `form`, fields; `files`, by field: a
 --   string or `{filename =, content =, content_type =}`, of which a list gives several; `body`, a
---   string or a function that gives its pieces; `query`, a string or fields; `cookies`, beside those
---   kept; `follow_redirects`, of the same host; `stream`, to return as soon as the answer has begun:
---   see `response:read`, `response:events`; `timeout`, seconds; `remote_addr`; `propagate`
+--   string or a function that gives its pieces; `query`, a string or fields; `cookies`, beside
+--   those kept; `follow_redirects`, of the same host; `stream`, to return as soon as the answer has
+--   begun: see `response:read`, `response:events`; `timeout`, seconds; `remote_addr`; `propagate`
 -- @treturn Response `status`, `ok`, `headers` (see `genet.http.headers`), `body` or `text`, `url`;
 --   `broken` when the handler failed in the middle of its answer
 -- @raise what the handler raises, unless the app answers it: an abort is answered; options that

@@ -146,8 +146,9 @@ end
 
 local function with_query(query, more)
   if more == nil then return query end
-  if type(more) ~= "string" and type(more) ~= "table" then refuse("query", "a string or a table") end
-  more = type(more) == "table" and encode_form(more) or more
+  local kind = type(more)
+  if kind ~= "string" and kind ~= "table" then refuse("query", "a string or a table") end
+  more = kind == "table" and encode_form(more) or more
   return query and query ~= "" and query .. "&" .. more or more
 end
 
