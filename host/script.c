@@ -1,5 +1,6 @@
 #include "script.h"
 
+#include "console.h"
 #include "http/exchange.h"
 #include "http/reload.h"
 #include "http/sockets.h"
@@ -53,6 +54,7 @@ static void prepare(lua_State *L, struct script *s)
     gn_exchanges_register(L, &s->exchanges);
     gn_sockets_register(L, &s->sockets);
     gn_generations_register(L, NULL);
+    gn_vm_preload(L, "genet.console", luaopen_genet_console, NULL);
     if (s->patch) {
         gn_vm_push_function(L, "genet.patch", "patch_all");
         lua_call(L, 0, 0);

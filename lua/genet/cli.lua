@@ -11,7 +11,7 @@ local UNITS = {[""] = 1, K = 1024, M = 1024 ^ 2, G = 1024 ^ 3}
 local LEVELS = {error = true, warn = true, info = true, debug = true}
 
 -- The verbs that are written in Lua; each is a module: see `genet.manager`.
-local COMMANDS = {"routes", "check", "test", "new"}
+local COMMANDS = {"shell", "routes", "check", "test", "new"}
 
 local function integer(low, high)
   return function(text)

@@ -55,8 +55,8 @@ function manager.load(args)
   local options = cli.parse(args)
   if not options.command then return load_site(args, options) end
   local verb = require("genet.command." .. options.command)
-  if verb.site then
-    local path = verb.site(options)
+  local path = verb.site and verb.site(options)
+  if path then
     if not lfs.attributes(path) then
       cli.refuse(("'%s': no such file or directory"):format(path))
     end
