@@ -18,8 +18,11 @@ end
 
 -- Running -------------------------------------------------------------------------------------
 
+-- What lies below the chunk on the stack is of no interest.
 local function handle(err)
-  return debug.traceback(tostring(err), 2)
+  local text = debug.traceback(tostring(err), 2)
+  local chunk = text:find("\n\t[C]: in function 'xpcall'", 1, true)
+  return chunk and text:sub(1, chunk - 1) or text
 end
 
 -- Calls a chunk as a task of its own, which Ctrl-C cancels. Returns what xpcall does, packed.
