@@ -69,6 +69,7 @@ local functions = {}
 function functions:accept(_, head, max_message)
   self.mine, self.accepted = pair()
   self.max_message, self.accepted_head = max_message, head
+  self.started_with = {status = 101, head = head}
   self:wake()
   return true
 end
