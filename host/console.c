@@ -3,6 +3,7 @@
 #include "sched/sched.h"
 #include "vm/vm.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <lauxlib.h>
 #include <signal.h>
@@ -57,9 +58,20 @@ static int console_is_terminal(lua_State *L)
     return 1;
 }
 
+/* console.pin(path): a library that stays when the state ends. Readline owns memory to
+ * the end of the process. */
+static int console_pin(lua_State *L)
+{
+    void *library = dlopen(luaL_checkstring(L, 1), RTLD_LAZY | RTLD_NODELETE);
+    if (library)
+        dlclose(library);
+    return 0;
+}
+
 static const luaL_Reg console[] = {
     {"wait", console_wait},
     {"is_terminal", console_is_terminal},
+    {"pin", console_pin},
     {NULL, NULL},
 };
 

@@ -72,6 +72,7 @@ local PROMPT, MORE = "> ", ">> "
 -- line, nil at the end, or false for a line that was given up with Ctrl-C.
 local function new_editor(readline)
   local console = require "genet.console"
+  console.pin(package.searchpath("C-readline", package.cpath))
   readline.set_options{histfile = os.getenv "GENET_HISTORY" or "~/.genet_history", keeplines = 1000}
   readline.set_readline_name("genet")
   readline.set_complete_function(function(...)
