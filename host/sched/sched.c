@@ -122,8 +122,10 @@ void gn_sched_free(struct gn_sched *s)
     gn_stacks_term(&s->stacks);
     gn_timers_term(&s->timers);
     gn_stack_unwatch_thread();
-    if (self == s)
+    if (self == s) {
         self = NULL;
+        gn_clock_ahead = 0;
+    }
     free(s);
 }
 
@@ -178,23 +180,21 @@ static void next_hog(struct gn_sched *s)
  * that only yield to each other make short rounds. */
 static const int64_t LOOK_AGAIN = 20000; /* ns */
 
-/* Where nothing else can happen before the next timer, has it be due. */
-static void skip(struct gn_sched *s)
+/* Whether nothing can happen before the next timer. */
+static bool only_time_passes(const struct gn_sched *s)
 {
-    int64_t next = gn_timers_next(&s->timers), now = gn_now();
-    if (!gn_list_empty(&s->ready) || s->outside > 0 || next == GN_NEVER || next <= now)
-        return;
-    gn_clock_ahead += next - now;
+    return s->outside == 0 && gn_list_empty(&s->ready) &&
+           gn_timers_next(&s->timers) != GN_NEVER;
 }
 
-/* Waits for news, until the next timer at the latest. */
+/* Waits for news, until the next timer at the latest, or has that be due. */
 static void wait_for_news(struct gn_sched *s, bool idle, int64_t now)
 {
-    bool skips = idle && s->skips && s->outside == 0 &&
-                 gn_timers_next(&s->timers) != GN_NEVER;
+    bool skips = idle && s->skips && only_time_passes(s);
     gn_poller_poll(&s->poller, idle && !skips ? gn_timers_next(&s->timers) : 0, now);
-    if (skips)
-        skip(s);
+    int64_t left = skips && only_time_passes(s) ? gn_timers_next(&s->timers) - now : 0;
+    if (left > 0)
+        gn_clock_ahead += left;
 }
 
 void gn_sched_run(struct gn_sched *s)

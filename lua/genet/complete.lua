@@ -35,11 +35,17 @@ local function value_of(path)
   return value
 end
 
+-- What begins with an underscore is meant by who types one.
+local function is_hidden(key, beginning)
+  return key:sub(1, 1) == "_" and beginning == ""
+    or key:sub(1, 2) == "__" and beginning:sub(1, 2) ~= "__"
+end
+
 local function names_in(path, separator, beginning)
   local value, names, seen = value_of(path), {}, {}
   each_name(value, function(key)
     if seen[key] or key:sub(1, #beginning) ~= beginning then return end
-    if key:sub(1, 1) == "_" and beginning == "" then return end
+    if is_hidden(key, beginning) then return end
     local is_fit = separator ~= ":" or type(value[key]) == "function"
     if is_fit then names[#names + 1], seen[key] = key, true end
   end)
