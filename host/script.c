@@ -21,6 +21,7 @@ struct script {
     struct gn_hub hub; /* for topics */
     struct gn_sockets sockets;
     int status;
+    bool awaits; /* its tasks; a verb of the manager may leave them behind */
 };
 
 /* The global `arg`, as the stand-alone interpreter has it. */
@@ -95,7 +96,9 @@ static int load(lua_State *L)
 static int finished(lua_State *L, int status, lua_KContext context)
 {
     (void)status;
-    ((struct script *)context)->status = (int)lua_tointeger(L, -1);
+    struct script *s = (struct script *)context;
+    s->status = (int)lua_tointeger(L, -2);
+    s->awaits = lua_toboolean(L, -1);
     return 0;
 }
 
@@ -103,7 +106,7 @@ static int manage(lua_State *L)
 {
     struct script *s = lua_touserdata(L, 1);
     gn_vm_push_function(L, "genet.manager", "run");
-    lua_callk(L, 0, 1, (lua_KContext)s, finished);
+    lua_callk(L, 0, 2, (lua_KContext)s, finished);
     return finished(L, LUA_OK, (lua_KContext)s);
 }
 
@@ -138,7 +141,7 @@ static void manage_body(void *arg)
     if (gn_vm_load(&s->vm, load, s, failed) < 0 ||
         gn_vm_call(&s->vm, manage, s, failed) < 0)
         s->status = 1;
-    else
+    if (s->awaits)
         gn_vm_wait(&s->vm, GN_CALLS_WORK, GN_NEVER);
     gn_vm_call(&s->vm, retire, s, failed);
     gn_vm_cancel(&s->vm);

@@ -14,8 +14,8 @@ struct gn_limits;
 int gn_script_run(const char *file, char *const *args, const struct gn_limits *,
                   bool patch);
 
-/* Runs a verb that is written in Lua, the first of `args`, until it and the tasks it
- * started have ended. Returns the exit status. */
+/* Runs a verb that is written in Lua, the first of `args`, until it has ended, and the
+ * tasks it started too if it is one of the site's. Returns the exit status. */
 int gn_script_manage(char *const *args, const struct gn_limits *);
 
 #endif

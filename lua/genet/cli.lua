@@ -193,6 +193,23 @@ end
 
 local TAKES_VALUE = {["--slice-ms"] = true, ["--cpu-limit"] = true} -- of `genet run`
 
+-- What stands before the verb: whether help is asked for, the site that -C names, and where the
+-- verb is.
+local function before_verb(args)
+  local at, help, site = 1, false, nil
+  while args[at] and args[at]:sub(1, 1) == "-" do
+    local word = args[at]
+    if word == "-?" or word == "--help" then help = true end
+    if word == "-C" or word == "--site" then
+      at, site = at + 1, args[at + 1]
+    else
+      site = word:match("^%-%-site=(.*)") or word:match("^%-C(.+)") or site
+    end
+    at = at + 1
+  end
+  return help, site, at
+end
+
 local function split_at_dashes(args)
   for at, word in ipairs(args) do
     if word == "--" then
@@ -206,9 +223,10 @@ end
 -- of `genet test` is busted's.
 local function split(args)
   local ours, theirs = table.move(args, 1, #args, 1, {}), {}
-  if args[1] == "test" then return split_at_dashes(args) end
-  if args[1] ~= "run" then return ours, theirs end
-  for at = 2, #args do
+  local _, _, verb = before_verb(args)
+  if args[verb] == "test" then return split_at_dashes(args) end
+  if args[verb] ~= "run" then return ours, theirs end
+  for at = verb + 1, #args do
     if args[at]:sub(1, 1) ~= "-" and not TAKES_VALUE[args[at - 1]] then
       table.move(args, at + 1, #args, 1, theirs)
       return table.move(args, 1, at, 1, {}), theirs
@@ -223,22 +241,6 @@ local function check_tls(options)
   end
   local wish = options.client_ca and "--client-ca" or options.redirect_https and "--redirect-https"
   if wish and #options.cert == 0 then refuse(wish .. " needs a --cert") end
-end
-
--- What stands before the verb: whether help is asked for, and the site that -C names.
-local function before_verb(args)
-  local at, help, site = 1, false, nil
-  while args[at] and args[at]:sub(1, 1) == "-" do
-    local word = args[at]
-    if word == "-?" or word == "--help" then help = true end
-    if word == "-C" or word == "--site" then
-      at, site = at + 1, args[at + 1]
-    else
-      site = word:match("^%-%-site=(.*)") or word:match("^%-C(.+)") or site
-    end
-    at = at + 1
-  end
-  return help, site
 end
 
 local function is_there(path, mode)

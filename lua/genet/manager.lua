@@ -44,7 +44,7 @@ local function load_site(args, wish)
   if not ok then fail(path, result) end
   app = result
   local options = cli.parse(args, app)
-  work = function() return command.run(options) end
+  work = function() return command.run(options), true end
 end
 
 --- Reads the command line, and loads what the verb works on. Ends the process for help (0), misuse
@@ -69,7 +69,8 @@ end
 
 --- Does what was asked for. Waits when that does.
 -- @treturn integer the exit status
--- @usage os.exit(manager.run())
+-- @treturn ?boolean whether the tasks that it has started are to end by themselves
+-- @usage os.exit((manager.run()))
 function manager.run()
   return work()
 end

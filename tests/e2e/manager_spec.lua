@@ -183,7 +183,7 @@ describe("genet test", function()
   end)
 
   it("takes the options of busted, and the time there is", function()
-    local result = genet("test", SITE .. "/spec/client_spec.lua", "--", "-o", "TAP", "--filter",
+    local result = genet("-C", SITE, "test", SITE .. "/spec", "--", "-o", "TAP", "--filter",
       "goes through to the test")
     assert.equal("ok 1 - an error goes through to the test unless it is an answer\n1..1\n",
       result.out)
@@ -273,6 +273,8 @@ describe("genet shell", function()
     shell:wait_for("^C")
     shell:type("'whole'\n")
     shell:wait_for('"whole"')
+    shell:type("genet.spawn({detach = true}, function() genet.sleep(100000) end)\n")
+    shell:wait_for("task: ")
     shell:type("\4")
     local status, history = shell:finish()
     assert.equal(0, status)

@@ -201,7 +201,6 @@ function client.new(app, options)
   if not scheme then
     error("app:test_client: option 'base_url' is like \"http://localhost\"", 3)
   end
-  app:freeze()
   return setmetatable({
     app = app,
     scheme = scheme,
@@ -222,6 +221,7 @@ end
 
 -- Begins a request; returns its exchange and the task it runs on.
 local function begin(self, method, target, options, streamed)
+  self.app:freeze()
   local x = fake.open(request.new(self, method, target, options), streamed)
   local running = task.spawn({detach = true, name = method .. " " .. target}, serve, self.app, x)
   return x, running
