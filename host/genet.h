@@ -44,9 +44,14 @@ struct genet_options {
     const char *const *config; /* "NAME=VALUE" for app.config, ended by NULL; NULL */
     bool patch;                /* let io and os wait cooperatively; true */
     bool reload;               /* load them again when one has changed */
-    bool debug;                /* show errors, and who serves, in answers */
-    double slice;     /* seconds that a handler may compute before others run; 0: it is
-                         not preempted; 0.05 */
+    int threads;   /* that each have a Lua state and run requests one at a time; 0: none
+                    */
+    int processes; /* that each serve as one without; 0: this one alone. They are this
+                      program, started again with its arguments: it must come to
+                      genet_run() with the same options */
+    bool debug;    /* show errors, and who serves, in answers */
+    double slice;  /* seconds that a handler may compute before others run; 0: it is
+                      not preempted; 0.05 */
     double cpu_limit; /* seconds of processor time for a request or task; 0: no limit;
                          30 */
     void (*ready)(struct genet *,
@@ -73,6 +78,10 @@ void genet_stop(struct genet *);
  * certificates, for new connections. What cannot be loaded is logged, and the old
  * stays. Any thread; async-signal-safe. */
 void genet_reload(struct genet *);
+
+/* Adds processes, or takes some away, where `processes` was given. Any thread;
+ * async-signal-safe. */
+void genet_scale(struct genet *, int by);
 
 /* Why genet_run() failed; "" when it did not. Borrowed. */
 const char *genet_error(const struct genet *);

@@ -12,6 +12,12 @@
 static const char *const names[] = {"error", "warn", "info", "debug"};
 static _Atomic(enum gn_level) least = GN_INFO;
 static size_t (*speaker)(char *, size_t);
+static char origin[16];
+
+void gn_log_set_origin(const char *text)
+{
+    snprintf(origin, sizeof origin, "%s", text);
+}
 
 void gn_log_set_speaker(size_t (*fn)(char *, size_t))
 {
@@ -49,14 +55,14 @@ static size_t prefix(char *out, size_t room, enum gn_level level)
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &utc);
     size_t n = strftime(out, room, "%Y-%m-%dT%H:%M:%S", &utc);
-    n += (size_t)snprintf(out + n, room - n, ".%03dZ %-5s ",
-                          (int)(now.tv_nsec / 1000000), names[level]);
+    n += (size_t)snprintf(out + n, room - n, ".%03dZ %-5s %s",
+                          (int)(now.tv_nsec / 1000000), names[level], origin);
     return speaker ? n + speaker(out + n, room - n) : n;
 }
 
 void gn_log_text(enum gn_level level, const char *text, size_t n)
 {
-    char head[64];
+    char head[80];
     if (level > least)
         return;
     while (n > 0 && text[n - 1] == '\n')

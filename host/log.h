@@ -26,6 +26,10 @@ __attribute__((format(printf, 2, 3))) void gn_log(enum gn_level, const char *for
  * length; at most 16 bytes. */
 void gn_log_set_speaker(size_t (*)(char *, size_t));
 
+/* Sets what stands before every text, such as "#1 ", where several processes write to
+ * one log; copied, cut at 15 bytes. Call it before there are threads. */
+void gn_log_set_origin(const char *);
+
 /* Writes `n` bytes of text; a newline at its end is not needed and not doubled. */
 void gn_log_text(enum gn_level, const char *text, size_t n);
 

@@ -111,6 +111,8 @@ static void read_server(lua_State *L, struct command *c)
     o->patch = bool_field(L, "patch");
     o->reload = bool_field(L, "reload");
     o->debug = bool_field(L, "debug");
+    o->threads = (int)number_field(L, "threads");
+    o->processes = (int)number_field(L, "processes");
     o->slice = number_field(L, "slice_ms") / 1000;
     o->cpu_limit = number_field(L, "cpu_limit");
     o->ws_queue = size_field(L, "ws_queue");
@@ -225,6 +227,12 @@ static void on_hangup(int sig)
     genet_reload(server);
 }
 
+/* SIGTTIN: one more process; SIGTTOU: one fewer. */
+static void on_scale(int sig)
+{
+    genet_scale(server, sig == SIGTTIN ? 1 : -1);
+}
+
 static void on_ready(struct genet *g, void *arg)
 {
     (void)arg;
@@ -232,7 +240,7 @@ static void on_ready(struct genet *g, void *arg)
     fflush(stdout);
 }
 
-static void watch_signals(struct genet *g)
+static void watch_signals(struct genet *g, bool processes)
 {
     struct sigaction stop = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     server = g;
@@ -241,6 +249,11 @@ static void watch_signals(struct genet *g)
     struct sigaction reload = {.sa_handler = on_hangup, .sa_flags = SA_RESTART};
     sigaction(SIGHUP, &reload, NULL);
     signal(SIGPIPE, SIG_IGN);
+    if (processes) {
+        struct sigaction scale = {.sa_handler = on_scale, .sa_flags = SA_RESTART};
+        sigaction(SIGTTIN, &scale, NULL);
+        sigaction(SIGTTOU, &scale, NULL);
+    }
 }
 
 static int run_server(struct command *c)
@@ -252,9 +265,9 @@ static int run_server(struct command *c)
         fprintf(stderr, "genet: %s\n", error);
         return EXIT_FAILED;
     }
-    watch_signals(g);
+    watch_signals(g, c->options.processes > 0);
     int r = genet_run(g);
-    if (r < 0)
+    if (r < 0 && *genet_error(g)) /* one of several processes tells its parent */
         fprintf(stderr, "genet: %s\n", genet_error(g));
     genet_free(g);
     return r < 0 ? EXIT_FAILED : 0;

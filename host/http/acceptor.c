@@ -34,20 +34,63 @@ static struct gn_wire *open_wire(struct gn_acceptor *a, const struct gn_listener
     return NULL;
 }
 
+/* Whether a connection waits, as the kernel tells. */
+static bool is_any_queued(struct gn_acceptor *a)
+{
+    bool any = false;
+    for (unsigned i = 0; i < a->count; i++) {
+        struct gn_listener *l = &a->listeners[i];
+        struct pollfd p = {.fd = l->watch.fd, .events = POLLIN};
+        l->readable = l->readable && gn_real()->poll(&p, 1, 0) > 0;
+        any = any || l->readable;
+    }
+    return any;
+}
+
+/* Leaves what waits to a sibling that has clearly less to do, and tells it. */
+static bool leave_to_sibling(struct gn_acceptor *a)
+{
+    int other = gn_worker_better(a->worker);
+    if (other >= 0 && is_any_queued(a))
+        gn_worker_poke(a->worker, other);
+    return other >= 0;
+}
+
+static bool is_any_readable(const struct gn_acceptor *a)
+{
+    for (unsigned i = 0; i < a->count; i++)
+        if (a->listeners[i].readable)
+            return true;
+    return false;
+}
+
+static struct gn_wire *note_taken(struct gn_acceptor *a, struct gn_wire *w)
+{
+    if (a->worker && w)
+        gn_worker_took(a->worker);
+    return w;
+}
+
 /* Takes one connection, the listeners taking turns. NULL with errno: EAGAIN when none
- * has any. */
+ * has any for us. */
 static struct gn_wire *take(struct gn_acceptor *a)
 {
     errno = EAGAIN;
-    for (unsigned i = 0; i < a->count; i++) {
+    if (a->worker && is_any_readable(a) && leave_to_sibling(a)) {
+        errno = EAGAIN;
+        return NULL;
+    }
+    for (unsigned i = 0; a->open && i < a->count; i++) {
         struct sockaddr_storage peer = {0};
         struct gn_listener *l = &a->listeners[a->turn++ % a->count];
         int fd = l->readable ? gn_listener_accept(l, &peer) : -1;
         if (fd >= 0)
-            return open_wire(a, l, fd, &peer);
+            return note_taken(a, open_wire(a, l, fd, &peer));
         if (errno != EAGAIN)
             return NULL;
     }
+    if (a->worker)
+        a->worker->greedy = false;
     return NULL;
 }
 
@@ -69,43 +112,87 @@ static void rest(struct gn_acceptor *a)
     gn_sleep_until(gn_after_ms(REST_MS));
 }
 
-/* Parks until there may be a connection, or civetweb should look at its stop flag. */
-static void wait_for_more(struct gn_acceptor *a, int64_t deadline)
+/* Parks in `place` until there may be a connection, or somebody should look whether it
+ * is time to stop. */
+static void wait_for_more(struct gn_acceptor *a, struct gn_fiber **place,
+                          int64_t deadline)
 {
     a->streak = 0;
-    a->waiting = gn_fiber_self();
+    *place = gn_fiber_self();
     gn_park(a->stopping ? gn_after_ms(STOP_MS) : deadline);
-    a->waiting = NULL;
+    *place = NULL;
+}
+
+static void wake(struct gn_fiber *f)
+{
+    if (f)
+        gn_wake(f);
 }
 
 static void on_ready(struct gn_watch *watch, uint32_t events)
 {
     struct gn_listener *l = gn_container_of(watch, struct gn_listener, watch);
+    struct gn_acceptor *a = l->acceptor;
     (void)events;
     l->readable = true;
-    if (l->acceptor->waiting)
-        gn_wake(l->acceptor->waiting);
+    wake(a->source ? a->taking : a->waiting);
+}
+
+/* The next connection of the kernel's. NULL at the deadline, or when it has stopped. */
+static struct gn_wire *take_until(struct gn_acceptor *a, struct gn_fiber **place,
+                                  int64_t deadline)
+{
+    struct gn_wire *w;
+    if (++a->streak % STREAK == 0)
+        gn_yield();
+    while (!(w = take(a))) {
+        if (errno == EAGAIN)
+            wait_for_more(a, place, deadline);
+        else if (!passing(errno))
+            rest(a);
+        if (a->stopping || gn_now() >= deadline)
+            return NULL;
+    }
+    a->starved = false;
+    return w;
+}
+
+struct gn_wire *gn_acceptor_take(struct gn_acceptor *a)
+{
+    return a->stopping ? NULL : take_until(a, &a->taking, GN_NEVER);
+}
+
+/* ---- another source ---- */
+
+void gn_acceptor_set_source(struct gn_acceptor *a, gn_wire_source source, void *arg)
+{
+    a->source = source;
+    a->source_arg = arg;
+}
+
+void gn_acceptor_offer(struct gn_acceptor *a)
+{
+    wake(a->waiting);
+}
+
+static struct gn_wire *ask_until(struct gn_acceptor *a, int64_t deadline)
+{
+    struct gn_wire *w = a->source(a->source_arg);
+    if (w)
+        return w;
+    wait_for_more(a, &a->waiting, deadline);
+    return a->source(a->source_arg);
 }
 
 /* ---- as civetweb's listening socket ---- */
 
-/* "Readable" is a promise: the connection has been accepted already. */
+/* "Readable" is a promise: the connection has been taken already. */
 static short acceptor_poll(struct gn_stream *s, short events, int timeout_ms)
 {
     struct gn_acceptor *a = acceptor_of(s);
     int64_t deadline = gn_after_ms(timeout_ms);
-    if (++a->streak % STREAK == 0)
-        gn_yield();
-    while (!a->open || !(a->next = take(a))) {
-        if (!a->open || errno == EAGAIN)
-            wait_for_more(a, deadline);
-        else if (!passing(errno))
-            rest(a);
-        if (a->stopping || gn_now() >= deadline)
-            return 0;
-    }
-    a->starved = false;
-    return events & POLLIN;
+    a->next = a->source ? ask_until(a, deadline) : take_until(a, &a->waiting, deadline);
+    return a->next ? events & POLLIN : 0;
 }
 
 static int acceptor_accept(struct gn_stream *s, struct sockaddr *addr, socklen_t *len)
@@ -190,9 +277,17 @@ int gn_acceptor_start(struct gn_acceptor *a, char *error, size_t room)
         }
     }
     a->open = true;
+    wake(a->waiting);
+    wake(a->taking);
+    return 0;
+}
+
+void gn_acceptor_look(struct gn_acceptor *a)
+{
+    for (unsigned i = 0; i < a->count; i++)
+        a->listeners[i].readable = true;
     if (a->waiting)
         gn_wake(a->waiting);
-    return 0;
 }
 
 void gn_acceptor_stop(struct gn_acceptor *a)
@@ -201,8 +296,8 @@ void gn_acceptor_stop(struct gn_acceptor *a)
     a->stopping = true;
     for (unsigned i = 0; i < a->count; i++)
         gn_listener_close(&a->listeners[i]);
-    if (a->waiting)
-        gn_wake(a->waiting);
+    wake(a->waiting);
+    wake(a->taking);
 }
 
 void gn_acceptor_close(struct gn_acceptor *a)

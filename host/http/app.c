@@ -109,8 +109,10 @@ struct gn_app *gn_app_load(const struct gn_app_options *o, char **error)
     if (a) {
         gn_exchanges_init(&a->exchanges);
         a->sockets = (struct gn_sockets){&a->exchanges, o->hub};
+        a->sources = gn_sources_ref(o->sources);
         r = gn_vm_open(&a->vm);
         a->vm.number = o->number;
+        a->vm.role = o->role;
         a->vm.describe = describe;
         gn_guard_limit(&a->vm, &o->limits);
     }
@@ -171,6 +173,7 @@ void gn_app_free(struct gn_app *a)
         return;
     gn_vm_close(&a->vm);
     gn_exchanges_term(&a->exchanges);
+    gn_sources_unref(a->sources);
     free(a);
 }
 

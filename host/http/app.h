@@ -6,17 +6,21 @@
 #include "../vm/vm.h"
 #include "exchange.h"
 #include "sockets.h"
+#include "sources.h"
 
 enum { GN_ABORT_SECONDS = 2 }; /* in which what has been cancelled must clean up */
 
 struct gn_app_options {
-    const char *path;        /* a script, or a directory of them */
-    char **config;           /* "NAME=VALUE", ended by NULL; NULL: none */
-    unsigned number;         /* of this generation */
-    int64_t load_timeout;    /* ns */
-    struct gn_hub *hub;      /* of the host's WebSockets; borrowed */
-    bool patch;              /* io and os wait cooperatively */
-    struct gn_limits limits; /* of each call into the app */
+    const char *path;           /* a script, or a directory of them */
+    char **config;              /* "NAME=VALUE", ended by NULL; NULL: none */
+    unsigned number;            /* of this generation */
+    const struct gn_role *role; /* which of several states it is; borrowed; or NULL */
+    int64_t load_timeout;       /* ns */
+    struct gn_hub *hub;         /* of the host's WebSockets; borrowed */
+    struct gn_sources *sources; /* where texts are kept, and taken from if they are
+                                   there; borrowed; NULL: only the files count */
+    bool patch;                 /* io and os wait cooperatively */
+    struct gn_limits limits;    /* of each call into the app */
     void (*prepare)(lua_State *, void *arg); /* makes the modules of who loads known to
                                                 the state; may raise */
     void *arg;
@@ -26,6 +30,7 @@ struct gn_app {
     struct gn_vm vm;
     struct gn_exchanges exchanges;
     struct gn_sockets sockets;
+    struct gn_sources *sources; /* a reference, or NULL */
     int app, dispatch, failed; /* in the registry: the object, and two of its methods */
     int64_t born;              /* when it had loaded */
     uint64_t requests;         /* that it was given */

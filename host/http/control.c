@@ -27,8 +27,9 @@ static void tell_generation(FILE *out, const struct gn_app *a, const char *how)
             count[GN_CALL_BACKGROUND], lua_gc(a->vm.L, LUA_GCCOUNT));
 }
 
-static bool status(struct gn_control *c, FILE *out)
+static bool status(void *arg, FILE *out)
 {
+    const struct gn_control *c = arg;
     const struct gn_generations *gs = c->generations;
     fprintf(out, "pid %d, up %lld s, %s\n", (int)getpid(),
             (long long)((gn_now() - c->born) / GN_SECOND), c->urls);
@@ -40,8 +41,9 @@ static bool status(struct gn_control *c, FILE *out)
     return true;
 }
 
-static bool reload(struct gn_control *c, FILE *out)
+static bool reload(void *arg, FILE *out)
 {
+    const struct gn_control *c = arg;
     struct gn_generations *gs = c->generations;
     int r = gn_generations_await(gs, gn_generations_reload(gs), NULL);
     if (r > 0)
@@ -51,16 +53,15 @@ static bool reload(struct gn_control *c, FILE *out)
     return r > 0;
 }
 
-static const struct verb {
-    const char *name;
-    bool (*fn)(struct gn_control *, FILE *out);
-} verbs[] = {{"status", status}, {"reload", reload}};
+static const struct gn_control_verb verbs[] = {
+    {"status", status}, {"reload", reload}, {NULL, NULL}};
 
-static const struct verb *find_verb(const char *name)
+static const struct gn_control_verb *find_verb(const struct gn_control *c,
+                                               const char *name)
 {
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-        if (strcmp(verbs[i].name, name) == 0)
-            return &verbs[i];
+    for (const struct gn_control_verb *v = c->verbs; v->name; v++)
+        if (strcmp(v->name, name) == 0)
+            return v;
     return NULL;
 }
 
@@ -111,11 +112,11 @@ static void answer(struct client *c, const char *line)
 {
     char *text = NULL;
     size_t size = 0;
-    const struct verb *v = find_verb(line);
+    const struct gn_control_verb *v = find_verb(c->control, line);
     FILE *out = open_memstream(&text, &size);
     if (!out)
         return;
-    bool ok = v && v->fn(c->control, out);
+    bool ok = v && v->fn(c->control->arg, out);
     if (!v)
         fprintf(out, "there is no verb '%s'\n", line);
     fclose(out);
@@ -141,7 +142,7 @@ static int start_client(struct gn_control *control, int fd)
     if (!c)
         return -ENOMEM;
     *c = (struct client){control, fd};
-    if (!gn_fiber_new(control->generations->sched, "control", serve_client, c)) {
+    if (!gn_fiber_new(control->sched, "control", serve_client, c)) {
         free(c);
         return -ENOMEM;
     }
@@ -224,15 +225,16 @@ static int listen_at(struct gn_control *c)
     return 0;
 }
 
-int gn_control_open(struct gn_control *c, struct gn_generations *gs, const char *urls,
-                    const char *path, char *error, size_t room)
+int gn_control_open_with(struct gn_control *c, struct gn_sched *sched,
+                         const struct gn_control_verb *list, void *arg,
+                         const char *path, char *error, size_t room)
 {
     *c = (struct gn_control){
-        .generations = gs, .urls = urls, .born = gn_now(), .fd = -1};
+        .sched = sched, .verbs = list, .arg = arg, .born = gn_now(), .fd = -1};
     int r = name_address(&c->address, path);
     if (r == 0)
         r = listen_at(c);
-    if (r == 0 && !gn_fiber_new(gs->sched, "control", accept_clients, c))
+    if (r == 0 && !gn_fiber_new(sched, "control", accept_clients, c))
         r = -ENOMEM;
     if (r == 0) {
         c->clients = 1;
@@ -244,6 +246,15 @@ int gn_control_open(struct gn_control *c, struct gn_generations *gs, const char 
         close(c->fd);
     c->fd = -1;
     return -1;
+}
+
+int gn_control_open(struct gn_control *c, struct gn_generations *gs, const char *urls,
+                    const char *path, char *error, size_t room)
+{
+    int r = gn_control_open_with(c, gs->sched, verbs, c, path, error, room);
+    c->generations = gs;
+    c->urls = urls;
+    return r;
 }
 
 void gn_control_close(struct gn_control *c)

@@ -9,11 +9,22 @@
 
 #include "generations.h"
 
+#include <stdio.h>
 #include <sys/un.h>
 
+/* What can be asked; the answer is written to `out`. Returns whether it went well. May
+ * wait. */
+struct gn_control_verb {
+    const char *name;
+    bool (*fn)(void *arg, FILE *out);
+};
+
 struct gn_control {
-    struct gn_generations *generations;
-    const char *urls; /* that the host serves; borrowed */
+    struct gn_sched *sched;
+    const struct gn_control_verb *verbs; /* ended by one without a name; borrowed */
+    void *arg;                           /* for them */
+    struct gn_generations *generations;  /* of a host that has some; or NULL */
+    const char *urls;                    /* that the host serves; borrowed */
     int64_t born;
     int fd; /* listens; -1 while closed */
     unsigned clients;
@@ -24,6 +35,11 @@ struct gn_control {
  * gn_control_directory(). Returns 0, or -1 with a line in `error`. */
 int gn_control_open(struct gn_control *, struct gn_generations *, const char *urls,
                     const char *path, char *error, size_t room);
+
+/* The same for a host that answers other verbs. */
+int gn_control_open_with(struct gn_control *, struct gn_sched *,
+                         const struct gn_control_verb *, void *arg, const char *path,
+                         char *error, size_t room);
 
 /* Ends the listening and removes the socket's file; waits until those who are being
  * answered have gone. May wait. */

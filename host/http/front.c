@@ -43,15 +43,25 @@ static void answer(struct gn_front *f, struct gn_request *r)
     }
 }
 
+void gn_front_serve(struct gn_wire *w, void *front)
+{
+    struct gn_front *f = front;
+    struct gn_request r;
+    gn_request_begin(&r, w, f->max_body);
+    answer(f, &r);
+    gn_request_end(&r);
+}
+
 /* civetweb has seen a head; whose it stands for waits in the wire. */
 static int on_request(struct mg_connection *c)
 {
     struct gn_front *f = mg_get_user_data(mg_get_context(c));
-    struct gn_request r;
-    gn_request_begin(&r, gn_wire_self(), f->max_body);
-    answer(f, &r);
-    gn_request_end(&r);
-    return r.status;
+    struct gn_wire *w = gn_wire_self();
+    if (f->places && w->head->gate.head.upgrade)
+        w->moves = true; /* it may go on for hours: no worker is to wait for it */
+    else
+        gn_front_serve(w, f);
+    return 1;
 }
 
 /* Returns 0: civetweb shall not answer. It cannot happen, since all it sees is our own.
@@ -97,7 +107,10 @@ static struct mg_context *start(struct gn_front *f, int connections)
 
 int gn_front_open(struct gn_front *f, struct gn_stream *listener, int connections)
 {
-    gn_threads_as_fibers();
+    if (f->places)
+        gn_threads_on(f->places, (unsigned)connections);
+    else
+        gn_threads_as_fibers();
     mg_init_library(MG_FEATURES_DEFAULT);
     gn_bind_adopts(listener);
     f->library = start(f, connections);

@@ -18,6 +18,8 @@ struct gn_front {
     long long max_body;
     int redirect_port; /* plain requests are sent to https on this port; 0: they are not
                         */
+    struct gn_sched *const *places; /* whose fibers the workers are, one each, as many
+                                       as connections; NULL: the running one's */
     struct mg_context *library;
     char error[256]; /* what the library last complained of */
 };
@@ -26,6 +28,9 @@ struct gn_front {
  * socket, which it adopts. Must run on a fiber; may wait. Returns 0, or -1 with a line
  * in f->error. */
 int gn_front_open(struct gn_front *, struct gn_stream *listener, int connections);
+
+/* Answers the request whose head stands in the wire. May wait. */
+void gn_front_serve(struct gn_wire *, void *front);
 
 /* Stops civetweb, whose connections must have ended, and closes its listening socket.
  * May wait. */

@@ -3,8 +3,10 @@
 #include "../log.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Who writes scripts does not want to wait for what an older generation has to end. */
 static const int64_t PATIENCE = 2 * GN_SECOND;
@@ -155,13 +157,16 @@ static void prepare(lua_State *L, void *arg)
     gs->options.prepare(L, gs);
 }
 
-static struct gn_app *load(struct gn_generations *gs)
+static struct gn_app *load(struct gn_generations *gs, unsigned number)
 {
+    struct gn_sources *fresh = gs->options.record ? gn_sources_new() : NULL;
     const struct gn_app_options o = {.path = gs->options.path,
                                      .config = gs->options.config,
-                                     .number = gs->last + 1,
+                                     .number = number,
+                                     .role = gs->options.role,
                                      .load_timeout = gs->options.load_timeout,
                                      .hub = gs->options.hub,
+                                     .sources = fresh ? fresh : gs->sources,
                                      .patch = gs->options.patch,
                                      .limits = gs->options.limits,
                                      .prepare = prepare,
@@ -170,6 +175,7 @@ static struct gn_app *load(struct gn_generations *gs)
     if (gs->current)
         gn_app_keep(gs->current);
     struct gn_app *a = gn_app_load(&o, &error);
+    gn_sources_unref(fresh);
     set_error(gs, error);
     return a;
 }
@@ -192,7 +198,7 @@ static int swap(struct gn_generations *gs, struct gn_app *fresh)
 
 int gn_generations_open(struct gn_generations *gs)
 {
-    struct gn_app *a = load(gs);
+    struct gn_app *a = load(gs, gs->options.first ? gs->options.first : 1);
     return a ? swap(gs, a) : -1;
 }
 
@@ -202,20 +208,36 @@ static void refuse(struct gn_generations *gs, struct gn_app *fresh, const char *
     gn_app_end(fresh);
 }
 
-static void load_once(struct gn_generations *gs)
+static void tell_outcome(const struct gn_generations *gs, int64_t took)
 {
-    int64_t start = gn_now();
-    struct gn_app *fresh = load(gs);
-    if (fresh && make_room(gs) < 0)
-        refuse(gs, fresh, "the generation before the present one does not end");
-    else if (fresh && swap(gs, fresh) < 0)
-        refuse(gs, fresh, "out of memory");
     if (gs->error)
         gn_log(GN_ERROR, "not reloaded, generation %u serves on: %s", gs->last,
                gs->error);
     else
-        gn_log(GN_INFO, "generation %u serves, loaded in %d ms", gs->last,
-               (int)((gn_now() - start) / GN_MS));
+        gn_log(gs->options.leader ? GN_DEBUG : GN_INFO,
+               "generation %u serves, loaded in %d ms", gs->last, (int)(took / GN_MS));
+}
+
+/* Loads a generation aside, with room made for it to serve. Returns it, or NULL with
+ * the reason in gs->error. */
+static struct gn_app *load_aside(struct gn_generations *gs, unsigned number)
+{
+    struct gn_app *fresh = load(gs, number);
+    if (!fresh || make_room(gs) == 0)
+        return fresh;
+    refuse(gs, fresh, "the generation before the present one does not end");
+    return NULL;
+}
+
+static void load_once(struct gn_generations *gs)
+{
+    int64_t start = gn_now();
+    struct gn_app *fresh = load_aside(gs, gs->next ? gs->next : gs->last + 1);
+    if (fresh && swap(gs, fresh) < 0)
+        refuse(gs, fresh, "out of memory");
+    if (!gs->error && gs->options.swapped)
+        gs->options.swapped(gs, gs->options.arg);
+    tell_outcome(gs, gn_now() - start);
 }
 
 /* Loads until nobody has asked since the last load began. */
@@ -232,16 +254,74 @@ static void load_as_asked(void *arg)
     tell_change(gs);
 }
 
+/* load_once(), with the peers. Who does not follow them must not serve on. */
+static void load_with_peers(struct gn_generations *gs, const struct gn_order *o)
+{
+    const struct gn_generations_peers *peers = gs->options.peers;
+    struct gn_app *fresh = load_aside(gs, o->number);
+    char *why = NULL;
+    int r = peers->agree(o->turn, gs->error, &why, peers->arg);
+    if (r < 0) {
+        set_error(gs, why ? why : strdup(strerror(-r)));
+        gn_app_end(fresh);
+        return;
+    }
+    if (!fresh || swap(gs, fresh) < 0) {
+        gn_log(GN_ERROR, "generation %u cannot serve: out of memory", o->number);
+        _exit(1);
+    }
+    peers->swapped(o->turn, peers->arg);
+    gn_log(GN_DEBUG, "generation %u serves", gs->last);
+}
+
+static void load_as_ordered(void *arg)
+{
+    struct gn_generations *gs = arg;
+    while (gs->order.turn) {
+        const struct gn_order o = gs->order;
+        gs->order.turn = 0;
+        load_with_peers(gs, &o);
+        gs->answered = o.covers;
+        tell_change(gs);
+    }
+    gs->loader = NULL;
+    tell_change(gs);
+}
+
+static int start_loader(struct gn_generations *gs, void (*fn)(void *))
+{
+    if (!gs->loader)
+        gs->loader = gn_fiber_new(gs->sched, "load", fn, gs);
+    return gs->loader ? 0 : -ENOMEM;
+}
+
+int gn_generations_load(struct gn_generations *gs, const struct gn_order *o)
+{
+    gs->order = *o;
+    return start_loader(gs, load_as_ordered);
+}
+
 unsigned gn_generations_reload(struct gn_generations *gs)
 {
+    const struct gn_generations_peers *peers = gs->options.peers;
     gs->asked++;
-    if (!gs->loader)
-        gs->loader = gn_fiber_new(gs->sched, "load", load_as_asked, gs);
-    if (!gs->loader) {
+    if (peers) {
+        peers->want(gs->asked, peers->arg);
+    } else if (start_loader(gs, load_as_asked) < 0) {
         set_error(gs, strdup("out of memory"));
         gs->answered = gs->asked;
     }
     return gs->asked;
+}
+
+int gn_generations_follow(struct gn_generations *gs, unsigned number,
+                          struct gn_sources *sources)
+{
+    gs->next = number;
+    gs->sources = sources;
+    int r = gn_generations_await(gs, gn_generations_reload(gs), NULL);
+    gs->sources = NULL;
+    return r;
 }
 
 int gn_generations_await(struct gn_generations *gs, unsigned ticket,
@@ -263,6 +343,8 @@ int gn_generations_await(struct gn_generations *gs, unsigned ticket,
 void gn_generations_handle(struct gn_generations *gs, struct gn_request *r)
 {
     struct gn_app *a;
+    if (gs->options.requests)
+        atomic_fetch_add_explicit(gs->options.requests, 1, memory_order_relaxed);
     do {
         a = gs->current;
         gn_app_handle(a, r);

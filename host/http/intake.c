@@ -1,6 +1,7 @@
 #include "intake.h"
 
 #include "../log.h"
+#include "reception.h"
 #include "request.h"
 
 #include <errno.h>
@@ -26,6 +27,8 @@ static bool refuse(struct gn_wire *w, int status, const char *why)
 /* What is left to do when no more of a head comes: `r` is what gn_wire_read() said. */
 static bool give_up(struct gn_wire *w, ssize_t r)
 {
+    if (r == -EAGAIN)
+        return false; /* the next one has not come yet */
     if (r == -ETIMEDOUT && w->state == GN_WIRE_HEAD)
         return refuse(w, 408, "The head of the request took too long.");
     if (w->state == GN_WIRE_HEAD)
@@ -95,7 +98,9 @@ static ssize_t read_more(struct gn_wire *w, int64_t *deadline)
 static bool next_head(struct gn_wire *w)
 {
     struct gn_wires *ws = w->wires;
-    int64_t deadline = ws->sched->now + ws->options.keep_alive;
+    int64_t deadline =
+        ws->sched->now +
+        (w->state == GN_WIRE_HEAD ? ws->options.head_timeout : ws->options.keep_alive);
     ssize_t r = prepare(w, deadline);
     if (r < 0 || w->ended)
         return give_up(w, r);
@@ -115,6 +120,11 @@ static bool next_head(struct gn_wire *w)
     }
 }
 
+bool gn_intake_next(struct gn_wire *w)
+{
+    return !w->ended && secure(w) && next_head(w);
+}
+
 /* ---- as civetweb's socket ---- */
 
 static struct gn_wire *wire_of(struct gn_stream *s)
@@ -122,16 +132,30 @@ static struct gn_wire *wire_of(struct gn_stream *s)
     return gn_container_of(s, struct gn_wire, stream);
 }
 
-/* "Readable" is a promise: the request has come. The time-out is the wire's affair. */
+/* Whether there is a request to serve. One that is lent comes with its head. */
+static bool has_next(struct gn_wire *w)
+{
+    if (!w->wires)
+        return gn_reception_borrow(w) == 0;
+    if (w->moves)
+        return false;
+    if (!w->wires->counter)
+        return gn_intake_next(w);
+    bool there = gn_reception_hold(w) && gn_intake_next(w);
+    gn_reception_let_go(w);
+    return there;
+}
+
+/* "Readable" is a promise: the request has come, or the end for civetweb. The time-out
+ * is the wire's affair. */
 static short intake_poll(struct gn_stream *s, short events, int timeout_ms)
 {
     struct gn_wire *w = wire_of(s);
     (void)timeout_ms;
-    w->worker = gn_fiber_self();
-    w->worker->slot[GN_SLOT_WIRE] = w;
+    gn_wire_put_worker(w, gn_fiber_self());
     if (!(events & POLLIN))
         return events & POLLOUT;
-    if (w->feed == 0 && !w->ended && secure(w) && next_head(w))
+    if (w->feed == 0 && has_next(w))
         w->feed = sizeof stand_in - 1;
     return POLLIN;
 }
@@ -171,7 +195,11 @@ static int intake_shutdown(struct gn_stream *s, int how)
 
 static int intake_close(struct gn_stream *s)
 {
-    return gn_wire_close(wire_of(s));
+    struct gn_wire *w = wire_of(s);
+    if (w->wires && !w->wires->counter)
+        return gn_wire_close(w);
+    gn_reception_return(w);
+    return 0;
 }
 
 const struct gn_stream_ops gn_intake = {

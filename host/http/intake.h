@@ -9,7 +9,16 @@
 
 #include "../libc/stream.h"
 
+#include <stdbool.h>
+
+struct gn_wire;
+
 /* What a wire does as civetweb's socket. */
 extern const struct gn_stream_ops gn_intake;
+
+/* Has the next request's head read, after the TLS handshake if one is due. May wait.
+ * Returns false when there is none to serve here: the stream has ended, or the wire's
+ * thread is wanted by others. */
+bool gn_intake_next(struct gn_wire *);
 
 #endif

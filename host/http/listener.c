@@ -53,20 +53,26 @@ static void set_tcp_options(int fd)
 
 /* ---- TCP ---- */
 
+static int port_of(int fd)
+{
+    struct sockaddr_storage at;
+    socklen_t len = sizeof at;
+    char port[NI_MAXSERV] = "0";
+    if (gn_real()->getsockname(fd, (struct sockaddr *)&at, &len) == 0 &&
+        at.ss_family != AF_UNIX)
+        getnameinfo((struct sockaddr *)&at, len, NULL, 0, port, sizeof port,
+                    NI_NUMERICSERV);
+    return atoi(port);
+}
+
 /* "http://" and the address that the socket is bound to, under the name it was given.
  */
 static void note_url(struct gn_listener *l, const char *host)
 {
-    struct sockaddr_storage at;
-    socklen_t len = sizeof at;
-    char port[NI_MAXSERV] = "?";
-    if (gn_real()->getsockname(l->watch.fd, (struct sockaddr *)&at, &len) == 0)
-        getnameinfo((struct sockaddr *)&at, len, NULL, 0, port, sizeof port,
-                    NI_NUMERICSERV);
-    l->port = atoi(port);
+    l->port = port_of(l->watch.fd);
     snprintf(l->url, sizeof l->url,
-             strchr(host, ':') ? "http%s://[%s]:%s" : "http%s://%s:%s",
-             l->secure ? "s" : "", host, port);
+             strchr(host, ':') ? "http%s://[%s]:%d" : "http%s://%s:%d",
+             l->secure ? "s" : "", host, l->port);
 }
 
 /* Splits "host:port" or "[host]:port" at its end; returns the port, or NULL. */
@@ -252,6 +258,7 @@ static int open_inherited(struct gn_listener *l, const char *number,
     fcntl((int)fd, F_SETFD, FD_CLOEXEC);
     set_tcp_options((int)fd);
     l->watch.fd = (int)fd;
+    l->port = port_of((int)fd);
     snprintf(l->url, sizeof l->url, "fd:%ld", fd);
     return 0;
 }
@@ -283,7 +290,7 @@ int gn_listener_watch(struct gn_listener *l,
                       void (*on_ready)(struct gn_watch *, uint32_t))
 {
     l->watch.fn = on_ready;
-    return gn_watch_add(&gn_sched_self()->poller, &l->watch, EPOLLIN);
+    return gn_watch_add(&gn_sched_self()->poller, &l->watch, EPOLLIN | EPOLLEXCLUSIVE);
 }
 
 int gn_listener_accept(struct gn_listener *l, struct sockaddr_storage *peer)

@@ -36,7 +36,8 @@ int gn_listener_open(struct gn_listener *, const char *address, char *error,
                      size_t room);
 
 /* Registers it with the running scheduler; `on_ready` is called when a connection may
- * have come, and must set `readable`. Returns 0 or a negative errno. */
+ * have come, and must set `readable`. Of several processes that wait on one socket the
+ * kernel wakes one. Returns 0 or a negative errno. */
 int gn_listener_watch(struct gn_listener *,
                       void (*on_ready)(struct gn_watch *, uint32_t));
 

@@ -1,11 +1,13 @@
 #include "reload.h"
 
+#include "../sched/errand.h"
 #include "../vm/copy.h"
 #include "../vm/core.h"
 #include "watcher.h"
 
 #include <errno.h>
 #include <lauxlib.h>
+#include <stdio.h>
 
 static struct gn_generations *self(lua_State *L)
 {
@@ -27,6 +29,36 @@ static int fail(lua_State *L, const char *why)
     return 2;
 }
 
+/* What the leader of a thread's generations is asked for. */
+struct wish {
+    struct gn_generations *leader;
+    int outcome;
+    char error[1024];
+};
+
+static void reload_leader(void *arg)
+{
+    struct wish *w = arg;
+    struct gn_generations *gs = w->leader;
+    w->outcome = gn_generations_await(gs, gn_generations_reload(gs), NULL);
+    if (w->outcome == -EBADMSG)
+        snprintf(w->error, sizeof w->error, "%s", gs->error);
+}
+
+static int reload_elsewhere(lua_State *L, struct gn_generations *leader)
+{
+    struct wish w = {.leader = leader};
+    int r = gn_elsewhere(leader->sched, "reload", reload_leader, &w);
+    if (r == 0)
+        r = w.outcome;
+    if (r == -EBADMSG)
+        return fail(L, w.error);
+    if (r < 0)
+        return gn_vm_raise(L, r);
+    lua_pushinteger(L, r);
+    return 1;
+}
+
 /* generations.reload() -> number of the generation that serves since | nil, why not.
  * Waits.
  */
@@ -35,6 +67,8 @@ static int g_reload(lua_State *L)
     struct gn_generations *gs = self(L);
     if (!gs->current)
         return luaL_error(L, "the scripts are being loaded already");
+    if (gs->options.leader)
+        return reload_elsewhere(L, gs->options.leader);
     int r = gn_generations_await(gs, gn_generations_reload(gs), gn_vm_of(L));
     if (r == -EBADMSG)
         return fail(L, gs->error);
@@ -115,6 +149,38 @@ static int g_kept(lua_State *L)
     return 1;
 }
 
+/* Of the generation that the state is; NULL where no app is served. */
+static struct gn_sources *sources(lua_State *L)
+{
+    if (!lua_touserdata(L, lua_upvalueindex(1)))
+        return NULL;
+    return gn_container_of(gn_vm_of(L), struct gn_app, vm)->sources;
+}
+
+/* generations.record(name, text): for the states of other threads that are made of this
+ * generation */
+static int g_record(lua_State *L)
+{
+    size_t n;
+    const char *name = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &n);
+    struct gn_sources *s = sources(L);
+    if (s && gn_sources_record(s, name, text, n) < 0)
+        return luaL_error(L, "not enough memory");
+    return 0;
+}
+
+/* generations.recall(name) -> what has been recorded for this generation | nil */
+static int g_recall(lua_State *L)
+{
+    size_t n;
+    struct gn_sources *s = sources(L);
+    const char *text = s ? gn_sources_recall(s, luaL_checkstring(L, 1), &n) : NULL;
+    if (!text)
+        return 0;
+    lua_pushlstring(L, text, n);
+    return 1;
+}
+
 /* generations.debug() -> whether the host was started for who writes scripts */
 static int g_debug(lua_State *L)
 {
@@ -131,6 +197,8 @@ static const luaL_Reg functions[] = {
     {"watch_scripts", g_watch_scripts},
     {"keep", g_keep},
     {"kept", g_kept},
+    {"record", g_record},
+    {"recall", g_recall},
     {"debug", g_debug},
     {NULL, NULL},
 };

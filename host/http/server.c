@@ -4,13 +4,18 @@
 #include "../libc/faults.h"
 #include "../log.h"
 #include "../sched/offload.h"
+#include "../vm/core.h"
 #include "acceptor.h"
 #include "control.h"
-#include "front.h"
+#include "crew.h"
+#include "follower.h"
+#include "parent.h"
 #include "reload.h"
 #include "watcher.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,8 +31,11 @@ struct genet {
     char **config;
     char **certificates, **keys, *client_ca; /* NULL without TLS */
     char *control_path;                      /* NULL: the usual place */
-    struct gn_tls_site *tls;
-    struct gn_wires wires;
+    struct gn_tls_site *tls, *fresh_tls;     /* in use; to be used from now on */
+    struct gn_wires *wires; /* at home: `own`, or the reception's of the crew */
+    struct gn_wires own;
+    struct gn_crew crew; /* of the threaded mode */
+    struct gn_role role; /* of the leader's states in that */
     struct gn_hub hub;
     struct gn_acceptor acceptor;
     char urls[GN_LISTENERS * 161];
@@ -35,10 +43,19 @@ struct genet {
     struct gn_generations generations;
     struct gn_watcher watcher;
     struct gn_control control;
+    struct gn_parent *parent; /* while processes are supervised; else NULL */
+    struct gn_worker *worker; /* of a process that has a parent; else NULL */
+    struct gn_follower follower;
+    atomic_int scale; /* by genet_scale(), to be done yet */
     int stop, reload; /* eventfds that genet_stop() and genet_reload() write to */
+    int64_t deadline; /* of what is drained */
+    size_t left;      /* of that, at the deadline */
     int status;
     char error[600];
 };
+
+/* What is written to the eventfd `reload`, which adds up. */
+enum { GN_RELOAD = 1, GN_SCALE = 1 << 16 };
 
 static const char *const default_addresses[] = {"127.0.0.1:5000", NULL};
 
@@ -85,12 +102,51 @@ static char **copy_list(const char *const *list)
     return copy;
 }
 
+/* Modes that exclude each other, or exceed what there is. */
+static const char *find_misuse(const struct genet_options *o)
+{
+    if (o->processes < 0 || o->processes > GN_PROCESSES)
+        return "processes must be from 1 to 1024, or 0";
+    if (o->threads < 0 || o->threads > 1024)
+        return "threads must be from 1 to 1024, or 0";
+    if (o->threads && o->processes)
+        return "threads and processes exclude each other";
+    if (o->debug && (o->threads || o->processes))
+        return "debug goes with neither threads nor processes";
+    return NULL;
+}
+
+/* What a process has of its parent, if it has one. */
+static int find_parent(struct genet *g, char *error, size_t room)
+{
+    char origin[16];
+    if (!g->options.processes || !gn_is_worker())
+        return 0;
+    g->worker = gn_worker_new(error, room);
+    if (!g->worker)
+        return -1;
+    snprintf(origin, sizeof origin, "#%u ", g->worker->index);
+    gn_log_set_origin(origin);
+    gn_core_set_secret(g->worker->board->secret);
+    return 0;
+}
+
 struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
 {
+    const char *misuse = find_misuse(o);
+    if (misuse) {
+        snprintf(error, room, "%s", misuse);
+        return NULL;
+    }
     struct genet *g = calloc(1, sizeof *g);
     if (!g)
         goto fail;
+    g->stop = g->reload = -1;
     g->options = *o;
+    if (find_parent(g, error, room) < 0) {
+        genet_free(g);
+        return NULL;
+    }
     gn_log_set_speaker(gn_vm_speaker);
     g->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->reload = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -133,6 +189,7 @@ void genet_free(struct genet *g)
     free(g->client_ca);
     free(g->control_path);
     gn_tls_site_unref(g->tls);
+    gn_worker_free(g->worker);
     free(g);
 }
 
@@ -143,7 +200,13 @@ void genet_stop(struct genet *g)
 
 void genet_reload(struct genet *g)
 {
-    eventfd_write(g->reload, 1);
+    eventfd_write(g->reload, GN_RELOAD);
+}
+
+void genet_scale(struct genet *g, int by)
+{
+    atomic_fetch_add(&g->scale, by);
+    eventfd_write(g->reload, GN_SCALE);
 }
 
 const char *genet_error(const struct genet *g)
@@ -167,7 +230,35 @@ static int fail(struct genet *g, const char *why)
 static void on_request(struct gn_request *r, void *arg)
 {
     struct genet *g = arg;
-    gn_generations_handle(&g->generations, r);
+    if (g->options.threads)
+        gn_crew_handle(r);
+    else
+        gn_generations_handle(&g->generations, r);
+}
+
+/* ---- threads ---- */
+
+/* The thread that connections are received on. */
+static struct gn_sched *desk(const struct genet *g)
+{
+    return g->options.threads ? g->crew.desk.sched : g->sched;
+}
+
+/* Runs fn(g) on that thread. */
+static void at_desk(struct genet *g, void (*fn)(void *))
+{
+    if (!g->options.threads)
+        fn(g);
+    else if (gn_elsewhere(desk(g), "desk", fn, g) < 0)
+        gn_log(GN_ERROR, "out of memory");
+}
+
+static void on_swap(struct gn_generations *gs, void *arg)
+{
+    struct genet *g = arg;
+    (void)gs;
+    if (g->options.threads)
+        gn_crew_follow(&g->crew);
 }
 
 /* Every connection is a descriptor, and so is every upstream of its handler. */
@@ -204,6 +295,13 @@ static int load_certificates(struct genet *g, char *error, size_t room)
     return g->tls ? 0 : -1;
 }
 
+static void change_certificates(void *arg)
+{
+    struct genet *g = arg;
+    gn_tls_site_unref(g->tls);
+    g->tls = g->acceptor.tls = g->fresh_tls;
+}
+
 /* New connections get the new certificates, or, when those cannot be read, the old ones
  * still. */
 static void reload_certificates(struct genet *g)
@@ -214,19 +312,33 @@ static void reload_certificates(struct genet *g)
         gn_log(GN_ERROR, "the old certificates stay: %s", error);
         return;
     }
-    gn_tls_site_unref(g->tls);
-    g->tls = g->acceptor.tls = fresh;
-    gn_log(GN_INFO, "the certificates have been loaded again");
+    g->fresh_tls = fresh;
+    at_desk(g, change_certificates);
+    if (!g->worker || g->worker->index == 0)
+        gn_log(GN_INFO, "the certificates have been loaded again");
 }
 
-/* What is read from files is read again. */
+/* What is read from files is read again; a process does so when its parent says so. */
 static void reload(struct genet *g)
 {
-    eventfd_t count;
-    eventfd_read(g->reload, &count);
-    if (*g->certificates)
+    if (g->parent) {
+        gn_supervisor_reload(&g->parent->supervisor);
+        return;
+    }
+    if (*g->certificates && !g->worker)
         reload_certificates(g);
     gn_generations_reload(&g->generations);
+}
+
+static void change(struct genet *g)
+{
+    eventfd_t told = 0;
+    eventfd_read(g->reload, &told);
+    int by = atomic_exchange(&g->scale, 0);
+    if (g->parent && by)
+        gn_supervisor_scale(&g->parent->supervisor, by);
+    if (told % GN_SCALE)
+        reload(g);
 }
 
 /* Does what is asked for from outside until that is to stop. */
@@ -237,7 +349,7 @@ static void obey(struct genet *g)
                                    {.fd = g->reload, .events = EPOLLIN}};
         gn_wait_any(wishes, 2, GN_NEVER);
         if (wishes[1].ready)
-            reload(g);
+            change(g);
         if (wishes[0].ready)
             return;
     }
@@ -252,33 +364,59 @@ static int secure_port(const struct gn_acceptor *a)
     return 0;
 }
 
-static int open_front(struct genet *g)
+static int open_civetweb(struct genet *g)
 {
-    const struct genet_options *o = &g->options;
+    struct gn_crew *c = &g->crew;
+    bool threaded = g->options.threads;
+    if (threaded) {
+        g->front.places = c->places;
+        c->reception.acceptor = &g->acceptor;
+        c->reception.most = g->options.max_connections;
+        c->reception.serve = gn_front_serve;
+        c->reception.arg = &g->front;
+    }
+    int r = gn_front_open(&g->front, &g->acceptor.stream,
+                          threaded ? g->options.threads : g->options.max_connections);
+    if (r == 0 && threaded && gn_reception_open(&c->reception) < 0)
+        return fail(g, "out of memory");
+    return r;
+}
+
+static int open_listeners(struct genet *g, char **addresses)
+{
     char error[600];
     if (load_certificates(g, error, sizeof error) < 0 ||
-        gn_acceptor_open(&g->acceptor, &g->wires, g->tls,
-                         (const char *const *)g->listen, error, sizeof error) < 0)
+        gn_acceptor_open(&g->acceptor, g->wires, g->tls, (const char *const *)addresses,
+                         error, sizeof error) < 0)
         return fail(g, error);
     gn_acceptor_urls(&g->acceptor, g->urls, sizeof g->urls);
+    return 0;
+}
+
+static void open_front(void *arg)
+{
+    struct genet *g = arg;
+    const struct genet_options *o = &g->options;
+    g->status = open_listeners(g, g->worker ? g->worker->listen : g->listen);
+    if (g->status < 0)
+        return;
     g->front =
         (struct gn_front){.handler = on_request, .arg = g, .max_body = o->max_body};
     if (o->redirect_https)
         g->front.redirect_port = secure_port(&g->acceptor);
-    int r = gn_front_open(&g->front, &g->acceptor.stream, o->max_connections);
-    if (r == 0)
-        r = gn_acceptor_start(&g->acceptor, g->front.error, sizeof g->front.error);
-    if (r == 0)
-        return 0;
+    g->acceptor.worker = g->worker;
+    if (open_civetweb(g) == 0)
+        return;
     gn_acceptor_close(&g->acceptor);
     gn_front_close(&g->front);
-    return fail(g, g->front.error);
+    g->status = fail(g, g->front.error);
 }
 
 static void open_generations(struct genet *g)
 {
     const struct genet_options *o = &g->options;
-    bool watch = o->reload;
+    g->role = (struct gn_role){GN_MODE_THREADED, 0, (unsigned)o->threads};
+    bool watch = o->reload && (!g->worker || g->worker->index == 0);
     gn_generations_init(&g->generations, g->sched,
                         &(struct gn_generations_options){
                             .path = g->path,
@@ -291,6 +429,15 @@ static void open_generations(struct genet *g)
                             .limits = {.slice = o->slice, .cpu = o->cpu_limit},
                             .debug = o->debug,
                             .watcher = watch ? &g->watcher : NULL,
+                            .swapped = on_swap,
+                            .arg = g,
+                            .record = o->threads,
+                            .role = g->worker    ? &g->follower.role
+                                    : o->threads ? &g->role
+                                                 : NULL,
+                            .first = g->worker ? g->worker->generation : 1,
+                            .peers = g->worker ? &g->follower.peers : NULL,
+                            .requests = g->worker ? &g->worker->line->requests : NULL,
                         });
     int r = watch ? gn_watcher_open(&g->watcher, &g->generations) : 0;
     if (r < 0)
@@ -301,21 +448,149 @@ static void open_generations(struct genet *g)
 static void open_control(struct genet *g)
 {
     char error[300];
-    if (gn_control_open(&g->control, &g->generations, g->urls, g->control_path, error,
+    const char *path = g->worker ? g->worker->control : g->control_path;
+    g->control.fd = -1;
+    if (g->worker && !path)
+        return;
+    if (gn_control_open(&g->control, &g->generations, g->urls, path, error,
                         sizeof error) < 0)
         gn_log(GN_WARN, "%s", error);
+}
+
+static struct gn_wire_options wire_options(const struct genet *g)
+{
+    const struct genet_options *o = &g->options;
+    return (struct gn_wire_options){
+        .limits = {.head = o->max_head,
+                   .target = o->max_head / 2,
+                   .headers = GN_HEADERS},
+        .head_timeout = (int64_t)(o->head_timeout * GN_SECOND),
+        .keep_alive = (int64_t)(o->keep_alive * GN_SECOND),
+        .max_per_peer = (unsigned)o->max_per_ip,
+        .gauge = g->worker ? &g->worker->line->connections : NULL,
+    };
+}
+
+static struct gn_hub_options hub_options(const struct genet *g)
+{
+    return (struct gn_hub_options){
+        .queue = g->options.ws_queue,
+        .ping = (int64_t)(g->options.ws_ping * GN_SECOND),
+    };
+}
+
+/* Of which each has a Lua state of its own. */
+static void tell_separation(int count, const char *what)
+{
+    gn_log(GN_INFO,
+           "%d %s: module variables are not shared between them; see genet.shared",
+           count, what);
+}
+
+static int open_crew(struct genet *g)
+{
+    if (!g->options.threads)
+        return 0;
+    tell_separation(g->options.threads, "threads");
+    const struct gn_crew_options o = {.count = (unsigned)g->options.threads,
+                                      .pool = g->sched->pool,
+                                      .wires = wire_options(g),
+                                      .hub = hub_options(g),
+                                      .leader = &g->generations};
+    int r = gn_crew_open(&g->crew, &o);
+    if (r < 0)
+        return fail(g, strerror(-r));
+    gn_crew_follow(&g->crew);
+    g->wires = &g->crew.reception.wires;
+    return 0;
+}
+
+/* ---- one of several processes ---- */
+
+static void on_parent_loads(void *arg)
+{
+    struct genet *g = arg;
+    if (*g->certificates)
+        reload_certificates(g);
+}
+
+static void on_parent_stops(void *arg)
+{
+    genet_stop(arg);
+}
+
+static void on_poke(void *arg)
+{
+    struct genet *g = arg;
+    gn_acceptor_look(&g->acceptor);
+}
+
+/* A terminal's interrupt is the parent's to hear; it tells. */
+static int open_follower(struct genet *g)
+{
+    signal(SIGINT, SIG_IGN);
+    int r = gn_follower_open(&g->follower, g->worker, &g->generations);
+    g->follower.on_load = on_parent_loads;
+    g->follower.on_stop = on_parent_stops;
+    g->follower.arg = g;
+    g->worker->on_poke = on_poke;
+    g->worker->poke_arg = g;
+    return r < 0 ? fail(g, strerror(-r)) : 0;
+}
+
+/* Who watches over the scripts has missed what changed before. */
+static int await_parent(struct genet *g)
+{
+    int r = gn_follower_await(&g->follower);
+    if (r < 0)
+        return fail(g, "told to stop");
+    if (g->generations.options.watcher && atomic_load(&g->worker->line->starts) > 1)
+        gn_generations_reload(&g->generations);
+    return 0;
+}
+
+static void start_acceptor(void *arg)
+{
+    struct genet *g = arg;
+    char error[300];
+    if (gn_acceptor_start(&g->acceptor, error, sizeof error) < 0)
+        g->status = fail(g, error);
+}
+
+static void give_up_front(void *arg)
+{
+    struct genet *g = arg;
+    gn_acceptor_close(&g->acceptor);
+    gn_front_close(&g->front);
+}
+
+/* Listens, and takes connections once the parent, if there is one, lets it. */
+static int start_front(struct genet *g)
+{
+    at_desk(g, open_front);
+    if (g->status < 0)
+        return -1;
+    if (g->worker)
+        g->status = await_parent(g);
+    if (g->status == 0)
+        at_desk(g, start_acceptor);
+    if (g->status < 0)
+        at_desk(g, give_up_front);
+    return g->status;
 }
 
 static int start(struct genet *g)
 {
     raise_file_limit(g);
+    if (g->worker && open_follower(g) < 0)
+        return -1;
     open_generations(g);
     if (gn_guard_start(&g->generations.options.limits) < 0)
         gn_log(GN_WARN,
                "no timer: what computes for long is neither preempted nor ended");
     if (gn_generations_open(&g->generations) < 0)
         return fail(g, g->generations.error ? g->generations.error : "out of memory");
-    if (open_front(g) < 0)
+    if (open_crew(g) < 0 || start_front(g) < 0)
         return -1;
     open_control(g);
     return 0;
@@ -328,17 +603,46 @@ static void give_up(size_t left, const char *what)
     _exit(1);
 }
 
-static void drain_requests(struct genet *g, int64_t deadline)
+/* ---- the end ---- */
+
+static void stop_accepting(void *arg)
 {
-    size_t left = gn_wires_drain(&g->wires, deadline);
-    if (left == 0)
+    struct genet *g = arg;
+    gn_acceptor_stop(&g->acceptor);
+    if (g->wires->count > 0)
+        gn_log(GN_DEBUG, "draining %zu connections", g->wires->count);
+    gn_wires_begin_drain(g->wires);
+}
+
+static void await_requests(void *arg)
+{
+    struct genet *g = arg;
+    g->left = gn_wires_drain(g->wires, g->deadline);
+}
+
+static void cancel_requests(void *arg)
+{
+    struct genet *g = arg;
+    gn_wires_abort(g->wires);
+}
+
+static void drain_requests(struct genet *g)
+{
+    at_desk(g, stop_accepting);
+    if (g->options.threads)
+        gn_crew_begin_drain(&g->crew);
+    at_desk(g, await_requests);
+    if (g->left == 0)
         return;
-    gn_log(GN_WARN, "%zu requests did not end in %g s: cancelled", left,
+    gn_log(GN_WARN, "%zu requests did not end in %g s: cancelled", g->left,
            g->options.drain);
-    gn_wires_abort(&g->wires);
-    left = gn_wires_drain(&g->wires, gn_after(GN_ABORT_SECONDS * GN_SECOND));
-    if (left > 0)
-        give_up(left, "requests");
+    at_desk(g, cancel_requests);
+    if (g->options.threads)
+        gn_crew_abort(&g->crew);
+    g->deadline = gn_after(GN_ABORT_SECONDS * GN_SECOND);
+    at_desk(g, await_requests);
+    if (g->left > 0)
+        give_up(g->left, "requests");
 }
 
 /* Lets requests in flight finish, and the tasks they have started; what has not by the
@@ -346,56 +650,108 @@ static void drain_requests(struct genet *g, int64_t deadline)
 static void drain(struct genet *g)
 {
     int64_t deadline = gn_after((int64_t)(g->options.drain * GN_SECOND));
+    g->deadline = deadline;
+    if (g->worker)
+        atomic_store(&g->worker->line->standing, GN_ENDING);
     gn_watcher_close(&g->watcher);
-    gn_acceptor_stop(&g->acceptor);
-    if (g->wires.count > 0)
-        gn_log(GN_DEBUG, "draining %zu connections", g->wires.count);
-    drain_requests(g, deadline);
+    drain_requests(g);
     unsigned left = gn_generations_drain(&g->generations, deadline);
+    if (g->options.threads)
+        left += gn_crew_drain(&g->crew, deadline);
     gn_control_close(&g->control);
     if (left > 0)
         give_up(left, "tasks");
 }
 
+static void close_front(void *arg)
+{
+    struct genet *g = arg;
+    gn_front_close(&g->front);
+}
+
+/* Says why it could not start, if it could not. */
+static void leave_parent(struct genet *g)
+{
+    if (g->status < 0) {
+        gn_follower_fail(&g->follower, g->error);
+        g->error[0] = '\0';
+    }
+    gn_follower_close(&g->follower);
+}
+
 static void serve(void *arg)
 {
     struct genet *g = arg;
-    const struct genet_options *o = &g->options;
-    gn_wires_init(&g->wires, g->sched,
-                  &(struct gn_wire_options){
-                      .limits = {.head = o->max_head,
-                                 .target = o->max_head / 2,
-                                 .headers = GN_HEADERS},
-                      .head_timeout = (int64_t)(o->head_timeout * GN_SECOND),
-                      .keep_alive = (int64_t)(o->keep_alive * GN_SECOND),
-                      .max_per_peer = (unsigned)o->max_per_ip,
-                  });
-    gn_hub_init(&g->hub, g->sched,
-                &(struct gn_hub_options){
-                    .queue = o->ws_queue,
-                    .ping = (int64_t)(o->ws_ping * GN_SECOND),
-                });
+    const struct gn_wire_options wires = wire_options(g);
+    const struct gn_hub_options hub = hub_options(g);
+    gn_wires_init(&g->own, g->sched, &wires);
+    g->wires = &g->own;
+    gn_hub_init(&g->hub, g->sched, &hub);
     g->status = start(g);
     if (g->status == 0) {
-        if (g->options.ready)
+        if (g->options.ready && !g->worker)
             g->options.ready(g, g->options.ready_arg);
         gn_faults_begin();
         obey(g);
         drain(g);
-        gn_front_close(&g->front);
+        at_desk(g, close_front);
     } else {
         gn_watcher_close(&g->watcher);
         gn_generations_drain(&g->generations, gn_now());
     }
+    if (g->options.threads)
+        gn_crew_close(&g->crew);
     gn_generations_close(&g->generations);
+    if (g->worker)
+        leave_parent(g);
     gn_hub_term(&g->hub);
-    gn_wires_term(&g->wires);
+    gn_wires_term(g->wires);
+}
+
+/* ---- the parent of several processes ---- */
+
+static int begin_parenthood(struct genet *g)
+{
+    const struct genet_options *o = &g->options;
+    const struct gn_supervisor_options so = {
+        .processes = (unsigned)o->processes,
+        .drain = (int64_t)(o->drain * GN_SECOND),
+        .load_timeout = (int64_t)(o->load_timeout * GN_SECOND),
+    };
+    raise_file_limit(g);
+    if (open_listeners(g, g->listen) < 0)
+        return -1;
+    tell_separation(o->processes, "processes");
+    return gn_parent_open(g->parent, &g->acceptor, g->urls, &so, g->control_path,
+                          g->error, sizeof g->error);
+}
+
+/* As serve(), for who has it done. */
+static void supervise(void *arg)
+{
+    struct genet *g = arg;
+    struct gn_parent parent;
+    g->parent = &parent;
+    gn_wires_init(&g->own, g->sched, &(struct gn_wire_options){.head_timeout = 0});
+    g->wires = &g->own;
+    g->status = begin_parenthood(g);
+    if (g->status == 0) {
+        if (g->options.ready)
+            g->options.ready(g, g->options.ready_arg);
+        obey(g);
+        if (gn_parent_close(&parent) > 0)
+            g->status = fail(g, "not all processes have ended in time");
+        free(parent.supervisor.error);
+    }
+    g->parent = NULL;
+    gn_wires_term(g->wires);
 }
 
 int genet_run(struct genet *g)
 {
     g->error[0] = '\0';
-    if (!gn_fiber_new(g->sched, "main", serve, g))
+    bool parent = g->options.processes && !g->worker;
+    if (!gn_fiber_new(g->sched, "main", parent ? supervise : serve, g))
         return fail(g, "out of memory");
     gn_sched_run(g->sched);
     return g->status;

@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,8 +206,11 @@ static ssize_t put(struct gn_wire *w, struct iovec *iov, size_t count)
 int gn_wire_wait(struct gn_wire *w, int64_t deadline)
 {
     int r = 0;
-    while (!w->readable && !w->buffered && !w->ended && r == 0)
+    while (!w->readable && !w->buffered && !w->ended && r == 0) {
+        if (w->wires->wanted && w->state != GN_WIRE_BUSY)
+            return -EAGAIN;
         r = park_in(&w->reader, deadline);
+    }
     return r;
 }
 
@@ -474,6 +478,8 @@ void gn_wire_say_end(struct gn_wire *w)
 
 /* ---- life ---- */
 
+static const uint32_t WATCHED = EPOLLIN | EPOLLOUT | EPOLLRDHUP;
+
 static int attach(struct gn_wire *w, struct gn_tls_site *site)
 {
     if (!gn_peers_enter(&w->wires->peers, &w->peer))
@@ -481,9 +487,16 @@ static int attach(struct gn_wire *w, struct gn_tls_site *site)
     if (site && !(w->tls = gn_tls_session_new(site, w)))
         return -ENOMEM;
     int r = gn_stream_own(&w->stream);
-    return r < 0 ? r
-                 : gn_watch_add(&w->wires->sched->poller, &w->watch,
-                                EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+    return r < 0 ? r : gn_watch_add(&w->wires->sched->poller, &w->watch, WATCHED);
+}
+
+/* One more is open, or one fewer. */
+static void count(struct gn_wires *ws, int by)
+{
+    ws->count += (size_t)by;
+    if (ws->options.gauge)
+        atomic_store_explicit(ws->options.gauge, (unsigned)ws->count,
+                              memory_order_relaxed);
 }
 
 struct gn_wire *gn_wire_open(struct gn_wires *ws, int fd,
@@ -495,7 +508,7 @@ struct gn_wire *gn_wire_open(struct gn_wires *ws, int fd,
         return NULL;
     w->stream = (struct gn_stream){.ops = &gn_intake, .fd = fd};
     w->watch = (struct gn_watch){.fn = on_events, .fd = fd};
-    w->wires = ws;
+    w->wires = w->home = ws;
     w->peer = *peer;
     w->readable = w->writable = true;
     gn_list_init(&w->senders);
@@ -510,8 +523,19 @@ struct gn_wire *gn_wire_open(struct gn_wires *ws, int fd,
         return NULL;
     }
     gn_list_append(&ws->all, &w->link);
-    ws->count++;
+    count(ws, 1);
     return w;
+}
+
+void gn_wire_put_worker(struct gn_wire *w, struct gn_fiber *f)
+{
+    if (w->worker == f)
+        return;
+    if (w->worker)
+        w->worker->slot[GN_SLOT_WIRE] = NULL;
+    if (f)
+        f->slot[GN_SLOT_WIRE] = w;
+    w->worker = f;
 }
 
 struct gn_wire *gn_wire_self(void)
@@ -519,6 +543,39 @@ struct gn_wire *gn_wire_self(void)
     struct gn_fiber *f = gn_fiber_self();
     return f ? f->slot[GN_SLOT_WIRE] : NULL;
 }
+
+/* ---- from thread to thread ---- */
+
+void gn_wire_leave(struct gn_wire *w)
+{
+    struct gn_poller *p = &w->wires->sched->poller;
+    gn_wire_put_worker(w, NULL);
+    gn_watch_remove(p, &w->watch);
+    gn_list_del(&w->link);
+    w->wires = NULL;
+}
+
+/* What epoll would have said meanwhile nobody knows. */
+int gn_wire_enter(struct gn_wire *w, struct gn_wires *ws)
+{
+    w->wires = ws;
+    w->readable = w->writable = true;
+    gn_list_append(&ws->all, &w->link);
+    int r = gn_watch_add(&ws->sched->poller, &w->watch, WATCHED);
+    return r < 0 ? broken(w, r) : 0;
+}
+
+void gn_wires_want(struct gn_wires *ws)
+{
+    ws->wanted = true;
+    for (struct gn_list *l = ws->all.next; l != &ws->all; l = l->next) {
+        struct gn_wire *w = gn_container_of(l, struct gn_wire, link);
+        if (w->state != GN_WIRE_BUSY)
+            wake(&w->reader);
+    }
+}
+
+/* ---- the end ---- */
 
 /* Reads and forgets what the peer still sends: closing a socket with unread bytes
  * resets it, and the answer would be lost. Bounded in time and bytes. */
@@ -558,17 +615,17 @@ int gn_wire_close(struct gn_wire *w)
     gn_fd_closed(&ws->sched->poller, fd);
     gn_list_del(&w->link);
     gn_peers_leave(&ws->peers, &w->peer);
-    if (w->worker)
-        w->worker->slot[GN_SLOT_WIRE] = NULL;
+    gn_wire_put_worker(w, NULL);
     free(w);
-    if (--ws->count == 0)
+    count(ws, -1);
+    if (ws->count == 0)
         wake(&ws->drainer);
     return gn_real()->close(fd);
 }
 
 /* ---- draining ---- */
 
-size_t gn_wires_drain(struct gn_wires *ws, int64_t deadline)
+void gn_wires_begin_drain(struct gn_wires *ws)
 {
     ws->draining = true;
     for (struct gn_list *l = ws->all.next; l != &ws->all; l = l->next) {
@@ -582,6 +639,10 @@ size_t gn_wires_drain(struct gn_wires *ws, int64_t deadline)
         w->ended = true;
         wake(&w->reader);
     }
+}
+
+size_t gn_wires_drain(struct gn_wires *ws, int64_t deadline)
+{
     while (ws->count > 0)
         if (park_in(&ws->drainer, deadline) < 0)
             break;

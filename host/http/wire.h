@@ -3,7 +3,8 @@
  * Between the kernel's socket and civetweb, which holds the descriptor but is told what
  * the intake says (intake.h). Keeps no buffer while idle, knows by epoll's hints when a
  * system call would be in vain, and keeps the time. Everything is called on the
- * connection's own fiber, except where said. */
+ * connection's own fiber, except where said. A wire is on one thread at a time, that of
+ * its `wires`; it changes threads by gn_wire_leave() and gn_wire_enter(). */
 #ifndef GN_WIRE_H
 #define GN_WIRE_H
 
@@ -23,19 +24,25 @@ enum gn_wire_state {
 
 struct gn_wire_options {
     struct gn_gate_limits limits;
-    int64_t head_timeout;  /* ns for all of a head */
-    int64_t keep_alive;    /* ns that a connection may idle */
-    unsigned max_per_peer; /* connections of one address; 0: as many as they like */
+    int64_t head_timeout;    /* ns for all of a head */
+    int64_t keep_alive;      /* ns that a connection may idle */
+    unsigned max_per_peer;   /* connections of one address; 0: as many as they like */
+    _Atomic unsigned *gauge; /* is told how many are open; borrowed; or NULL */
 };
 
-/* What all connections of a server share. */
+struct gn_counter;
+
+/* What the connections that a thread serves share. Where several threads do, those of
+ * the reception are the home of all, see reception.h. */
 struct gn_wires {
     struct gn_sched *sched;
     struct gn_wire_options options;
-    struct gn_list all;
-    size_t count;
-    struct gn_peers peers;
+    struct gn_list all;         /* that are here at present */
+    size_t count;               /* open, wherever they are; at home only */
+    struct gn_peers peers;      /* at home only */
+    struct gn_counter *counter; /* whose they are; NULL at home */
     bool draining;
+    bool wanted; /* the thread is: none of them may wait here for its next request */
     struct gn_fiber *drainer;      /* waits for the last wire to close, or NULL */
     struct gn_input *spare_inputs; /* to reuse */
     unsigned spare_count;
@@ -61,8 +68,10 @@ struct gn_tenant {
 struct gn_wire {
     struct gn_stream stream; /* what civetweb holds */
     struct gn_watch watch;   /* what epoll holds */
-    struct gn_wires *wires;
+    struct gn_wires *wires;  /* NULL between two threads */
+    struct gn_wires *home;   /* where it was opened, and will be closed */
     struct gn_list link;
+    struct gn_message message;        /* while it is on its way home */
     struct gn_fiber *worker;          /* serves it; NULL until one has polled it */
     struct gn_fiber *reader, *writer; /* parked, or NULL */
     bool sending;                     /* a fiber is in gn_wire_send() ... */
@@ -86,6 +95,7 @@ struct gn_wire {
     bool lingers; /* the peer may still send what nobody will read */
     bool cut;     /* the peer shall not take the end of the stream for a good one */
     bool endless; /* see gn_wire_set_endless() */
+    bool moves;   /* its request is to have a fiber of its own, see reception.h */
     struct sockaddr_storage peer;
 };
 
@@ -100,6 +110,9 @@ void gn_wires_term(struct gn_wires *);
  * the socket is then still the caller's. */
 struct gn_wire *gn_wire_open(struct gn_wires *, int fd, const struct sockaddr_storage *,
                              struct gn_tls_site *site);
+
+/* Has the wire served by another fiber of its thread, or by none: NULL. */
+void gn_wire_put_worker(struct gn_wire *, struct gn_fiber *);
 
 /* The wire that the running worker serves; NULL outside one. */
 struct gn_wire *gn_wire_self(void);
@@ -119,7 +132,8 @@ void gn_input_drop(struct gn_wires *, struct gn_input *);
 /* Bytes that an input can hold: at least one head, however long. */
 size_t gn_input_room(const struct gn_wires *);
 
-/* Waits until reading is worth a try. May wait. Returns 0, -ETIMEDOUT or -ECANCELED. */
+/* Waits until reading is worth a try. May wait. Returns 0, -ETIMEDOUT, -ECANCELED, or
+ * -EAGAIN when it is between requests and its thread is wanted. */
 int gn_wire_wait(struct gn_wire *, int64_t deadline);
 
 /* Reads what is there, once something is. May wait. Returns the bytes (1 to n), 0 at
@@ -188,18 +202,33 @@ void gn_wire_say_end(struct gn_wire *);
 ssize_t gn_wire_pull(struct gn_wire *, char *, size_t n);
 ssize_t gn_wire_push(struct gn_wire *, struct iovec *, size_t count);
 
+/* ---- from thread to thread ---- */
+
+/* Takes a wire, for which nobody waits, off the running thread: it is on none until
+ * gn_wire_enter(). */
+void gn_wire_leave(struct gn_wire *);
+
+/* Puts it on the running thread. Returns 0 or a negative errno: it is broken then. */
+int gn_wire_enter(struct gn_wire *, struct gn_wires *);
+
+/* Has those that wait for their next request leave, as their thread is wanted. Must not
+ * wait. */
+void gn_wires_want(struct gn_wires *);
+
 /* ---- the end ---- */
 
 /* Ends every idle wire now, tells the tenants, and cancels the requests that are
- * endless; every other one ends after its answer. Waits until all are closed or the
- * deadline; returns how many are left. */
+ * endless; every other one ends after its answer. */
+void gn_wires_begin_drain(struct gn_wires *);
+
+/* Waits until all are closed or the deadline; returns how many are left. At home. */
 size_t gn_wires_drain(struct gn_wires *, int64_t deadline);
 
 /* Cancels every worker that serves a wire: its present wait and all later ones fail. */
 void gn_wires_abort(struct gn_wires *);
 
-/* Closes the socket and frees the wire; first lets a peer that is still sending read
- * its answer. May wait. Returns as close(2). */
+/* At home: closes the socket and frees the wire; first lets a peer that is still
+ * sending read its answer. May wait. Returns as close(2). */
 int gn_wire_close(struct gn_wire *);
 
 /* What civetweb is told instead of an address, since it knows only IPv4: the loopback

@@ -14,7 +14,7 @@ atomic_bool gn_real_loaded;
 static void *find(const char *name)
 {
     void *f = NULL;
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(GENET_SANITIZE_THREAD)
     f = dlvsym(RTLD_NEXT, name, "GLIBC_2.3.2");
 #endif
     if (!f)

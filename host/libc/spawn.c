@@ -7,6 +7,7 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -24,11 +25,13 @@ static _Thread_local struct gn_list orphans;
 
 /* ---- starting ---- */
 
+enum { FIRST_MORE = STDERR_FILENO + 1 };
+
 /* A copy of `fd` that is closed on exec and is none of 0 to 2, which the child's own
  * take. */
 static int move_up(int fd)
 {
-    return fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    return fcntl(fd, F_DUPFD_CLOEXEC, FIRST_MORE);
 }
 
 int gn_pipe(int fd[2])
@@ -56,8 +59,12 @@ static int set_actions(posix_spawn_file_actions_t *a, const struct gn_spawn *how
     for (int i = 0; i < 3 && r == 0; i++)
         if (fd[i] >= 0)
             r = posix_spawn_file_actions_adddup2(a, fd[i], i);
+    for (unsigned i = 0; i < how->more_count && r == 0; i++)
+        r = posix_spawn_file_actions_adddup2(a, how->more[i],
+                                             STDERR_FILENO + 1 + (int)i);
     if (r == 0)
-        r = posix_spawn_file_actions_addclosefrom_np(a, STDERR_FILENO + 1);
+        r = posix_spawn_file_actions_addclosefrom_np(a, STDERR_FILENO + 1 +
+                                                            (int)how->more_count);
     if (r == 0 && how->cwd)
         r = posix_spawn_file_actions_addchdir_np(a, how->cwd);
     return r;
@@ -88,11 +95,44 @@ static int spawn_with(const struct gn_spawn *how, const int fd[3], pid_t *pid)
     set_attributes(&attr, how->group);
     int r = set_actions(&actions, how, fd);
     if (r == 0)
-        r = posix_spawnp(pid, how->argv[0], &actions, &attr, how->argv,
-                         how->envp ? how->envp : environ);
+        r = posix_spawnp(pid, how->file ? how->file : how->argv[0], &actions, &attr,
+                         how->argv, how->envp ? how->envp : environ);
     posix_spawnattr_destroy(&attr);
     posix_spawn_file_actions_destroy(&actions);
     return -r;
+}
+
+/* Replaces what is passed on by copies whose numbers lie above all that the child shall
+ * have. Returns 0 or a negative errno; the first *count are to be closed in any case.
+ */
+static int lift(int *fd, unsigned n, unsigned *count)
+{
+    for (*count = 0; *count < n; ++*count) {
+        int high = fcntl(fd[*count], F_DUPFD_CLOEXEC, STDERR_FILENO + 1 + (int)n);
+        if (high < 0)
+            return -errno;
+        fd[*count] = high;
+    }
+    return 0;
+}
+
+/* spawn() of a child with more descriptors than three. */
+static int spawn_lifted(const struct gn_spawn *how, const int fd[3], pid_t *pid)
+{
+    struct gn_spawn lifted = *how;
+    unsigned count = 0;
+    int *more = malloc(how->more_count * sizeof *more);
+    if (!more)
+        return -ENOMEM;
+    memcpy(more, how->more, how->more_count * sizeof *more);
+    lifted.more = more;
+    int r = lift(more, how->more_count, &count);
+    if (r == 0)
+        r = spawn_with(&lifted, fd, pid);
+    while (count > 0)
+        close(more[--count]);
+    free(more);
+    return r;
 }
 
 static int spawn(const struct gn_spawn *how, pid_t *pid)
@@ -105,7 +145,7 @@ static int spawn(const struct gn_spawn *how, pid_t *pid)
             r = -errno;
     }
     if (r == 0)
-        r = spawn_with(how, fd, pid);
+        r = how->more_count ? spawn_lifted(how, fd, pid) : spawn_with(how, fd, pid);
     for (int i = 0; i < 3; i++)
         if (fd[i] >= 0 && fd[i] != how->fd[i])
             close(fd[i]);

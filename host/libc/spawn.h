@@ -1,7 +1,7 @@
 /* Children of the host: started without a copy of the host's memory, noticed when they
  * end, and never left as zombies while the scheduler runs.
  *
- * A child has the descriptors 0 to 2 that it is given and no other, default signal
+ * A child has the descriptors that it is given and no other, default signal
  * dispositions and an empty signal mask. Its end is told by a pidfd; where none is to
  * be had (an old kernel, or no descriptor left) it is looked for now and then. */
 #ifndef GN_SPAWN_H
@@ -17,7 +17,10 @@ struct gn_spawn {
     char *const *argv; /* ended by NULL; argv[0] is looked for on the host's PATH */
     char *const *envp; /* NULL: the host's environment */
     const char *cwd;   /* NULL: the host's directory */
-    int fd[3];  /* what its descriptors 0 to 2 are copies of; -1: those of the host */
+    int fd[3]; /* what its descriptors 0 to 2 are copies of; -1: those of the host */
+    const char *file; /* the program; NULL: argv[0] names it */
+    const int *more;  /* what its descriptors from 3 on are copies of */
+    unsigned more_count;
     bool group; /* it leads a process group of its own, which is killed with it */
 };
 

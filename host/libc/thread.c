@@ -1,6 +1,6 @@
 #include "thread.h"
 
-#include "../sched/sched.h"
+#include "../sched/errand.h"
 #include "real.h"
 
 #include <errno.h>
@@ -21,6 +21,7 @@ struct thread {
     void *arg, *result;
     struct gn_fiber *fiber;  /* NULL until started */
     struct gn_fiber *joiner; /* waits for the end */
+    struct gn_errand errand; /* of one on another thread's scheduler: there is one */
     struct gn_timer cold;    /* armed while idle */
     void *value[KEYS];       /* of the keys in `keys` */
     bool ended, detached;
@@ -37,6 +38,8 @@ static struct {
 static _Thread_local struct {
     struct gn_list all, held_back;
     bool as_fibers, first;
+    struct gn_sched *const *places; /* for the next threads; NULL when none is left */
+    unsigned places_left;
     unsigned idle;         /* threads that wait on idle_on */
     struct gn_timer retry; /* armed while a thread could not be started */
     pthread_cond_t *idle_on;
@@ -89,6 +92,18 @@ static bool start(struct thread *t)
     return true;
 }
 
+/* Starts a thread on the next of the other schedulers, if there is one left. */
+static bool start_elsewhere(struct thread *t)
+{
+    if (mine.places_left == 0)
+        return false;
+    gn_list_del(&t->spare);
+    gn_errand_send(&t->errand, *mine.places, "thread", run, t);
+    mine.places++;
+    mine.places_left--;
+    return true;
+}
+
 static int create_fiber(pthread_t *id, const pthread_attr_t *attr, void *(*fn)(void *),
                         void *arg)
 {
@@ -103,12 +118,14 @@ static int create_fiber(pthread_t *id, const pthread_attr_t *attr, void *(*fn)(v
     t->detached = state == PTHREAD_CREATE_DETACHED;
     gn_list_append(&mine.all, &t->link);
     gn_list_append(&mine.held_back, &t->spare);
+    *id = (pthread_t)t;
+    if (start_elsewhere(t))
+        return 0;
     if (mine.first && !start(t)) {
         forget(t);
         return EAGAIN;
     }
     mine.first = false;
-    *id = (pthread_t)t;
     return 0;
 }
 
@@ -123,9 +140,18 @@ void gn_threads_as_fibers(void)
     mine.idle = 0;
 }
 
+void gn_threads_on(struct gn_sched *const *places, unsigned count)
+{
+    gn_threads_as_fibers();
+    mine.first = false;
+    mine.places = places;
+    mine.places_left = count;
+}
+
 int gn_threads_plain(void)
 {
     mine.as_fibers = false;
+    mine.places_left = 0;
     if (gn_list_empty(&mine.held_back))
         return 0;
     return start(gn_container_of(mine.held_back.prev, struct thread, spare)) ? 0
@@ -159,7 +185,9 @@ int pthread_join(pthread_t id, void **result)
         return gn_real()->pthread_join(id, result);
     bool held_back = !gn_list_empty(&t->spare);
     t->joiner = gn_fiber_self();
-    while (!held_back && !t->ended)
+    if (t->errand.there)
+        gn_errand_await(&t->errand);
+    while (!held_back && !t->errand.there && !t->ended)
         gn_park_shielded(GN_NEVER);
     if (result)
         *result = t->result;

@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+struct gn_sched;
+
 /* From now until gn_threads_plain(), pthread_create() on this OS thread makes fibers
  * and pthread_key_create() makes keys of fibers. The first and the last thread made
  * meanwhile start at once: one worker and the one that gives work out. The others are
@@ -14,6 +16,11 @@
  * first waited for work is signalled and nobody waits. So a pool of 10,000 workers
  * costs what is used of it. */
 void gn_threads_as_fibers(void);
+
+/* As gn_threads_as_fibers(), but the first `count` threads made meanwhile start at once
+ * as fibers of these schedulers, one each, and none is held back. `places` is borrowed
+ * until gn_threads_plain(). */
+void gn_threads_on(struct gn_sched *const *places, unsigned count);
 
 /* Returns 0, or -ENOMEM when the last thread could not be started. */
 int gn_threads_plain(void);

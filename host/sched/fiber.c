@@ -1,5 +1,6 @@
 #include "fiber.h"
 
+#include "sanitizer.h"
 #include "sched.h"
 
 #include <errno.h>
@@ -8,15 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
-#else
-#define __sanitizer_start_switch_fiber(save, bottom, size) \
-    ((void)(save), (void)(bottom), (void)(size))
-#define __sanitizer_finish_switch_fiber(save, bottom, size) \
-    ((void)(save), (void)(bottom), (void)(size))
-#endif
 
 /* ---- switching: the only two places where a stack changes, so sanitizers are told
  * here ---- */
@@ -37,6 +29,7 @@ void gn_fiber_resume(struct gn_fiber *f)
     s->turn++;
     self = f;
     __sanitizer_start_switch_fiber(&fake_stack, f->stack.base, f->stack.size);
+    __tsan_switch_to_fiber(f->tsan, 0);
     gn_context_switch(&s->loop, &f->context);
     __sanitizer_finish_switch_fiber(fake_stack, NULL, NULL);
     self = NULL;
@@ -48,6 +41,7 @@ static void leave(struct gn_fiber *f, void **fake_stack)
     struct gn_sched *s = f->sched;
     f->spent = 0;
     __sanitizer_start_switch_fiber(fake_stack, s->loop_stack.base, s->loop_stack.size);
+    __tsan_switch_to_fiber(s->tsan, 0);
     gn_context_switch(&f->context, &s->loop);
     __sanitizer_finish_switch_fiber(f->sanitizer, NULL, NULL);
 }
@@ -98,6 +92,7 @@ struct gn_fiber *gn_fiber_new(struct gn_sched *s, const char *name, void (*fn)(v
     f->fn = fn;
     f->arg = arg;
     f->timer.fn = on_deadline;
+    f->tsan = __tsan_create_fiber(0);
     gn_fiber_rename(f, name);
     gn_list_init(&f->link);
     gn_context_make(&f->context, f->stack.base, f->stack.size, entry);

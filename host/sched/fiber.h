@@ -51,6 +51,7 @@ struct gn_fiber {
     void (*before_park)(struct gn_fiber *); /* called before it waits; NULL: nothing */
     bool (*may_park)(struct gn_fiber *);    /* NULL: always; see gn_may_park() */
     void *sanitizer; /* AddressSanitizer's fake stack, saved across a switch */
+    void *tsan;      /* what ThreadSanitizer knows it by */
     char name[32];
 };
 

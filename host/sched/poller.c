@@ -164,6 +164,12 @@ void gn_fd_closed(struct gn_poller *p, int fd)
     wake_waits(entry, EPOLLNVAL);
 }
 
+void gn_watch_remove(struct gn_poller *p, struct gn_watch *w)
+{
+    epoll_ctl(p->epfd, EPOLL_CTL_DEL, w->fd, NULL);
+    gn_fd_closed(p, w->fd);
+}
+
 /* ---- waits ---- */
 
 /* What a descriptor that epoll refuses will always be. */

@@ -61,6 +61,9 @@ void gn_poller_poll(struct gn_poller *, int64_t deadline, int64_t now);
  * Returns 0 or a negative errno. */
 int gn_watch_add(struct gn_poller *, struct gn_watch *, uint32_t events);
 
+/* Ends a watch whose descriptor stays open. */
+void gn_watch_remove(struct gn_poller *, struct gn_watch *);
+
 /* Must be called before a watched or waited-for descriptor is closed: forgets the watch
  * and wakes everyone who waits with EPOLLNVAL. Does nothing for other numbers. */
 void gn_fd_closed(struct gn_poller *, int fd);

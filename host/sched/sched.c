@@ -1,5 +1,7 @@
 #include "sched.h"
 
+#include "sanitizer.h"
+
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -145,6 +147,7 @@ static void free_ended(struct gn_sched *s)
     struct gn_fiber *f = s->ended;
     s->ended = s->last = NULL;
     s->fibers--;
+    __tsan_destroy_fiber(f->tsan);
     gn_stack_put(&s->stacks, &f->stack);
     free(f);
 }
@@ -200,6 +203,7 @@ static void wait_for_news(struct gn_sched *s, bool idle, int64_t now)
 void gn_sched_run(struct gn_sched *s)
 {
     s->now = gn_now();
+    s->tsan = __tsan_get_current_fiber();
     for (;;) {
         unsigned before = s->turn;
         run_ready(s);

@@ -9,6 +9,8 @@
 #include <lauxlib.h>
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
+#include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -109,20 +111,65 @@ static int core_skip(lua_State *L)
     return 1;
 }
 
-/* core.secret() -> 32 random bytes, the same for every state of this process */
+static struct {
+    pthread_mutex_t lock; /* protects the rest until it is made */
+    unsigned char bytes[32];
+    bool made;
+} secret = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+void gn_core_set_secret(const unsigned char *bytes)
+{
+    pthread_mutex_lock(&secret.lock);
+    memcpy(secret.bytes, bytes, sizeof secret.bytes);
+    secret.made = true;
+    pthread_mutex_unlock(&secret.lock);
+}
+
+/* core.secret() -> 32 random bytes, the same for every state of this host */
 static int core_secret(lua_State *L)
 {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static char secret[32];
-    static bool made;
-    pthread_mutex_lock(&lock);
-    if (!made)
-        made = getrandom(secret, sizeof secret, 0) == sizeof secret;
-    bool good = made;
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_lock(&secret.lock);
+    if (!secret.made)
+        secret.made = getrandom(secret.bytes, sizeof secret.bytes, 0) ==
+                      (ssize_t)sizeof secret.bytes;
+    bool good = secret.made;
+    pthread_mutex_unlock(&secret.lock);
     if (!good)
         return luaL_error(L, "the system gives no random bytes");
-    lua_pushlstring(L, secret, sizeof secret);
+    lua_pushlstring(L, (const char *)secret.bytes, sizeof secret.bytes);
+    return 1;
+}
+
+/* core.worker() -> {mode=, index=, count=}: which of several states this is */
+static int core_worker(lua_State *L)
+{
+    static const struct gn_role alone = {.count = 1};
+    static const char *const modes[] = {"single", "threaded", "processes"};
+    const struct gn_role *r = gn_vm_of(L)->role ? gn_vm_of(L)->role : &alone;
+    lua_createtable(L, 0, 3);
+    lua_pushstring(L, modes[r->mode]);
+    lua_setfield(L, -2, "mode");
+    lua_pushinteger(L, r->index);
+    lua_setfield(L, -2, "index");
+    lua_pushinteger(L, r->count);
+    lua_setfield(L, -2, "count");
+    return 1;
+}
+
+/* core.processors() -> how many this process may use */
+static int core_processors(lua_State *L)
+{
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    lua_pushinteger(L, n);
+    return 1;
+}
+
+/* core.loading() -> whether the running call loads the scripts */
+static int core_loading(lua_State *L)
+{
+    const struct gn_call *c = gn_call_self();
+    lua_pushboolean(L, c && c->loads);
     return 1;
 }
 
@@ -136,6 +183,9 @@ static const luaL_Reg core[] = {
     {"retiring", core_retiring},
     {"secret", core_secret},
     {"skip", core_skip},
+    {"worker", core_worker},
+    {"loading", core_loading},
+    {"processors", core_processors},
     {"temporary_file", gn_core_temporary_file},
     {NULL, NULL},
 };

@@ -15,6 +15,10 @@ int gn_core_temporary_file(lua_State *);
 /* The same, or GN_NEVER when the argument is left out or nil. */
 int64_t gn_opt_deadline(lua_State *, int arg);
 
+/* Makes this what core.secret() gives, for a process that is one of several: 32 bytes,
+ * copied. Call it before there is a state. */
+void gn_core_set_secret(const unsigned char *secret);
+
 int luaopen_genet_core(lua_State *L);
 
 #endif

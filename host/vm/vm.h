@@ -9,6 +9,7 @@
 
 #include "../sched/sched.h"
 #include "guard.h"
+#include "role.h"
 
 #include <lua.h>
 
@@ -33,6 +34,8 @@ struct gn_vm {
     int on_end; /* in the registry: what to tell of ended calls that had a `current` */
     unsigned number; /* of the generation it is; 0: a plain script's */
     bool retired;    /* a later one serves; this one ends what it has begun */
+    const struct gn_role
+        *role; /* which of several it is; borrowed; NULL: the only one */
     struct gn_guard_state guard;
     const char *framework; /* where the files of the framework are; its own string */
     /* Names a call of the host's, for the log; NULL: there is only one */

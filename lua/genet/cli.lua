@@ -27,6 +27,14 @@ local function seconds(text)
   return nil, ("'%s' is not a number of seconds"):format(text)
 end
 
+-- A number of processes; "auto" is one for each processor.
+local function processes(text)
+  if text == "auto" then return math.min(core.processors(), 1024) end
+  local value = integer(1, 1024)(text)
+  if value then return value end
+  return nil, ("'%s' is not a number from 1 to 1024, nor 'auto'"):format(text)
+end
+
 local function size(text)
   local number, unit = text:match("^(%d+)([KMG]?)$")
   local value = number and math.tointeger(tonumber(number) * UNITS[unit])
@@ -104,6 +112,10 @@ local function add_runserver(parser)
     seconds):argname("<seconds>"):default("30")
   command:option("--control", "Where to listen for 'genet reload' and 'genet status'. "
     .. "(default: PID.sock in $XDG_RUNTIME_DIR/genet or /tmp/genet-UID)"):argname("<path>")
+  option(command, "--threaded", "Serve with threads that each have a Lua state, which a slow "
+    .. "call holds; 32 unless told as --threaded=N.", integer(1, 1024)):argname("<n>")
+  option(command, "--processes", "Serve with processes that each do as one does without; auto: "
+    .. "one for each processor.", processes):argname("<n>")
   option(command, "--load-timeout", "How long the scripts may take to load.", seconds)
     :argname("<seconds>"):default("10")
   add_common(command, "30")
@@ -222,7 +234,10 @@ end
 -- What follows the file of `genet run FILE` is the script's, options and all; and what follows `--`
 -- of `genet test` is busted's.
 local function split(args)
-  local ours, theirs = table.move(args, 1, #args, 1, {}), {}
+  local ours, theirs = {}, {}
+  for at, word in ipairs(args) do -- argparse would take the path for the number
+    ours[at] = word == "--threaded" and "--threaded=32" or word
+  end
   local _, _, verb = before_verb(args)
   if args[verb] == "test" then return split_at_dashes(args) end
   if args[verb] ~= "run" then return ours, theirs end
@@ -257,6 +272,15 @@ function cli.site(path)
   return not is_there("scripts", "directory") and is_there("app.lua", "file") and "." or "scripts"
 end
 
+local function check_modes(options)
+  local mode = options.threaded and "--threaded" or options.processes and "--processes"
+  if options.threaded and options.processes then
+    refuse("--threaded and --processes exclude each other")
+  elseif mode and options.debug then
+    refuse(mode .. " does not go with --debug")
+  end
+end
+
 -- What app.config is told, as NAME=VALUE.
 local function configuration(options)
   local proxies = options.trusted_proxy
@@ -281,9 +305,12 @@ function FINISH.runserver(options)
   options.path = cli.site(options.path or options.site)
   check_there(options.path)
   check_tls(options)
+  check_modes(options)
   options.listen = addresses(options)
   options.config = configuration(options)
   options.patch = not options.no_patch
+  options.threads = options.threaded or 0
+  options.processes = options.processes or 0
   options.reload = (options.reload or options.debug) and not options.no_reload
 end
 

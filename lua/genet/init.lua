@@ -120,6 +120,13 @@ genet.generation = core.generation
 -- @usage while not genet.retiring() do work() end
 genet.retiring = core.retiring
 
+--- Which of several Lua states that serve the same scripts this is. Variables of modules are
+-- not shared between them.
+-- @function genet.worker
+-- @treturn table `mode`, "single", "threaded" or "processes"; `index`, from 0; `count` of them
+-- @usage if genet.worker().index == 0 then genet.spawn(do_what_is_to_be_done_once) end
+genet.worker = core.worker
+
 --- Loads the scripts again, as `genet reload` does. Waits.
 -- @treturn[1] integer the number of the generation that serves since
 -- @treturn[2] nil

@@ -19,7 +19,35 @@ local function search_in(dir)
   if package.path:sub(1, #paths) ~= paths then package.path = paths .. ";" .. package.path end
 end
 
-local function scripts_in(dir)
+-- What make() returns, or, in the state of another thread, what it has returned in the first of
+-- this generation: the files may say something else meanwhile.
+local function once(name, make)
+  local text, problem = generations.recall(name)
+  if not text then
+    text, problem = make()
+    if text then generations.record(name, text) end
+  end
+  return text, problem
+end
+
+local function read(file)
+  return once("file " .. file, function()
+    local handle, problem = io.open(file, "rb")
+    if not handle then return nil, problem end
+    local text <const> = handle:read("a")
+    handle:close()
+    return text
+  end)
+end
+
+-- As loadfile(): a first line that begins with '#' is the shell's.
+local function load_file(file)
+  local text, problem = read(file)
+  if not text then return nil, problem end
+  return load((text:gsub("^#[^\n]*", "")), "@" .. file)
+end
+
+local function list_scripts(dir)
   local files = {}
   for name in lfs.dir(dir) do
     local file = dir .. "/" .. name
@@ -31,20 +59,41 @@ local function scripts_in(dir)
   return files
 end
 
--- Tells the host of every module that is loaded from a file of the site's own.
+local function scripts_in(dir)
+  local files = {}
+  local list = once("directory " .. dir, function()
+    return table.concat(list_scripts(dir), "\n")
+  end)
+  for file in list:gmatch("[^\n]+") do files[#files + 1] = file end
+  return files
+end
+
+local function find_module(name)
+  return once("module " .. name, function()
+    return package.searchpath(name, package.path)
+  end)
+end
+
+-- Has modules of the site's own loaded by load_file(), and tells the host of their files.
 local function watch_modules()
   local search = package.searchers[2]
   package.searchers[2] = function(name)
-    local ok, load, file = pcall(search, name) -- or its errors would be told as ours
-    if not ok then error(load, 0) end
-    if type(load) == "function" and not file:find("^/usr/") then generations.watch(file) end
-    return load, file
+    local file, problem = find_module(name)
+    if not file then return problem end
+    if file:find("^/usr/") then return search(name) end
+    generations.watch(file)
+    local chunk
+    chunk, problem = load_file(file)
+    if not chunk then
+      error(("error loading module '%s' from file '%s':\n\t%s"):format(name, file, problem), 0)
+    end
+    return chunk, file
   end
 end
 
 local function load_script(root, file)
   generations.watch(file)
-  local chunk, problem = loadfile(file)
+  local chunk, problem = load_file(file)
   if not chunk then error(problem, 0) end
   local result = chunk(file)
   if app.is(result) then

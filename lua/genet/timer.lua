@@ -1,5 +1,7 @@
 --- Timers. They belong to the app: no request that has started one takes it along when it ends.
 -- Each call of a timer's function is a task of its own; its error is logged and stops no timer.
+-- Where several processes or threads serve the same scripts, a timer that is made while they load
+-- runs in the first of them only, so once for all.
 -- @module genet.timer
 
 local check = require "genet.check"
@@ -26,6 +28,7 @@ end
 
 local function start(fn, body)
   local self = setmetatable({fn = fn}, Timer)
+  if core.loading() and core.worker().index > 0 then return self end
   self.handle = tasks.spawn(nil, true, body, self)
   running[self] = true
   return self
@@ -77,7 +80,7 @@ function Timer:stop()
   check.object(self, Timer, "timer:stop")
   if self.stopped then return false end
   self.stopped = true
-  if not self.firing then self.handle:cancel() end
+  if self.handle and not self.firing then self.handle:cancel() end
   return true
 end
 

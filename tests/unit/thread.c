@@ -3,6 +3,7 @@
 #include "fiber_test.h"
 
 #include "libc/thread.h"
+#include "sched/runner.h"
 
 enum { THREADS = 5 };
 
@@ -301,6 +302,44 @@ static int make_keys(void **state)
     return r | pthread_key_create(&thread_key, NULL);
 }
 
+/* ---- on other threads ---- */
+
+static struct gn_runner runners[2];
+
+static void *tell_place(void *arg)
+{
+    struct gn_sched **seen = arg;
+    gn_sleep_until(gn_after_ms(5));
+    pthread_setspecific(own_key, "its own");
+    *seen = gn_fiber_self()->sched;
+    return arg;
+}
+
+static void the_first_threads_may_be_placed_elsewhere(void **state)
+{
+    struct gn_sched *seen[3] = {NULL}, *places[2];
+    pthread_t id[3];
+    void *result;
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(gn_runner_start(&runners[i], NULL, NULL), 0);
+        places[i] = runners[i].sched;
+    }
+    gn_threads_on(places, 2);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&id[i], NULL, tell_place, &seen[i]), 0);
+    assert_int_equal(gn_threads_plain(), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(pthread_join(id[i], &result), 0);
+        assert_ptr_equal(result, &seen[i]);
+    }
+    assert_ptr_equal(seen[0], places[0]);
+    assert_ptr_equal(seen[1], places[1]);
+    assert_ptr_equal(seen[2], gn_sched_self());
+    for (int i = 0; i < 2; i++)
+        gn_runner_stop(&runners[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +353,7 @@ int main(void)
         both_ways(other_threads_stay_threads),
         on_a_fiber(keys_of_the_library_are_each_fibers_own),
         on_a_fiber(a_thread_names_its_fiber),
+        on_a_fiber(the_first_threads_may_be_placed_elsewhere),
     };
     return cmocka_run_group_tests(tests, make_keys, NULL);
 }

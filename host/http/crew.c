@@ -1,0 +1,206 @@
+#include "crew.h"
+
+#include "../log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static const int64_t RETRY = GN_SECOND; /* after a load that has failed */
+
+/* ---- all of them ---- */
+
+/* What one of them is to do, on its own thread. */
+struct order {
+    struct gn_errand errand;
+    struct gn_hand *hand;
+    int64_t deadline;
+    unsigned left; /* what gn_generations_drain() has said */
+};
+
+/* Has every hand run fn(its order). Returns the sum of what is left. */
+static unsigned order_all(struct gn_crew *c, void (*fn)(void *), int64_t deadline)
+{
+    unsigned left = 0, n = c->options.count;
+    struct order *orders = calloc(n, sizeof *orders);
+    for (unsigned i = 0; orders && i < n; i++) {
+        orders[i] = (struct order){.hand = &c->hands[i], .deadline = deadline};
+        gn_errand_send(&orders[i].errand, c->places[i], "order", fn, &orders[i]);
+    }
+    for (unsigned i = 0; orders && i < n; i++) {
+        gn_errand_await(&orders[i].errand);
+        left += orders[i].left;
+    }
+    free(orders);
+    return orders ? left : n;
+}
+
+/* ---- generations ---- */
+
+static bool is_behind(const struct gn_hand *h)
+{
+    return h->generations.last != atomic_load(&h->crew->latest);
+}
+
+/* The leader's generation: its number, and a reference to its sources. */
+static unsigned latest_of(struct gn_crew *c, struct gn_sources **sources)
+{
+    pthread_mutex_lock(&c->lock);
+    unsigned number = atomic_load(&c->latest);
+    *sources = gn_sources_ref(c->sources);
+    pthread_mutex_unlock(&c->lock);
+    return number;
+}
+
+static void keep_up(struct gn_hand *h)
+{
+    struct gn_sources *sources;
+    unsigned latest = latest_of(h->crew, &sources);
+    bool waits = h->failed == latest && gn_now() < h->retry;
+    if (!waits && gn_generations_follow(&h->generations, latest, sources) < 0) {
+        h->failed = latest;
+        h->retry = gn_after(RETRY);
+    }
+    gn_sources_unref(sources);
+}
+
+static void follow(void *arg)
+{
+    struct order *o = arg;
+    if (o->hand->generations.current && is_behind(o->hand))
+        keep_up(o->hand);
+}
+
+static void publish(struct gn_crew *c, struct gn_app *a)
+{
+    pthread_mutex_lock(&c->lock);
+    gn_sources_unref(c->sources);
+    c->sources = gn_sources_ref(a->sources);
+    atomic_store(&c->latest, a->vm.number);
+    pthread_mutex_unlock(&c->lock);
+}
+
+void gn_crew_follow(struct gn_crew *c)
+{
+    publish(c, c->options.leader->current);
+    order_all(c, follow, GN_NEVER);
+}
+
+void gn_crew_handle(struct gn_request *r)
+{
+    struct gn_counter *counter = gn_sched_self()->owner;
+    struct gn_hand *h = gn_container_of(counter, struct gn_hand, counter);
+    if (is_behind(h))
+        keep_up(h);
+    if (h->generations.current)
+        gn_generations_handle(&h->generations, r);
+    else
+        gn_respond_error(r, 503, NULL);
+}
+
+/* ---- the end ---- */
+
+static void begin_drain(void *arg)
+{
+    struct order *o = arg;
+    gn_wires_begin_drain(&o->hand->counter.wires);
+}
+
+void gn_crew_begin_drain(struct gn_crew *c)
+{
+    order_all(c, begin_drain, GN_NEVER);
+}
+
+static void cancel_requests(void *arg)
+{
+    struct order *o = arg;
+    gn_wires_abort(&o->hand->counter.wires);
+}
+
+void gn_crew_abort(struct gn_crew *c)
+{
+    order_all(c, cancel_requests, GN_NEVER);
+}
+
+static void drain(void *arg)
+{
+    struct order *o = arg;
+    o->left = gn_generations_drain(&o->hand->generations, o->deadline);
+}
+
+unsigned gn_crew_drain(struct gn_crew *c, int64_t deadline)
+{
+    return order_all(c, drain, deadline);
+}
+
+/* ---- life ---- */
+
+static void open_hand(void *arg)
+{
+    struct order *o = arg;
+    struct gn_hand *h = o->hand;
+    const struct gn_crew_options *co = &h->crew->options;
+    struct gn_generations_options options = co->leader->options;
+    options.hub = &h->hub;
+    options.watcher = NULL;
+    options.swapped = NULL;
+    options.role = &h->role;
+    options.record = false;
+    options.leader = co->leader;
+    h->role = (struct gn_role){GN_MODE_THREADED, (unsigned)(h - h->crew->hands) + 1,
+                               co->count};
+    gn_hub_init(&h->hub, h->runner.sched, &co->hub);
+    gn_generations_init(&h->generations, h->runner.sched, &options);
+    if (gn_guard_start(&options.limits) < 0)
+        gn_log(GN_WARN, "no timer: what computes for long is not preempted");
+}
+
+static void close_hand(void *arg)
+{
+    struct order *o = arg;
+    gn_generations_close(&o->hand->generations);
+    gn_hub_term(&o->hand->hub);
+    gn_wires_term(&o->hand->counter.wires);
+}
+
+static int start_hand(struct gn_crew *c, unsigned i)
+{
+    struct gn_hand *h = &c->hands[i];
+    h->crew = c;
+    int r = gn_runner_start(&h->runner, c->options.pool, &h->counter);
+    if (r < 0)
+        return r;
+    c->places[i] = h->runner.sched;
+    gn_reception_add(&c->reception, &h->counter, h->runner.sched, &c->options.wires);
+    return 0;
+}
+
+int gn_crew_open(struct gn_crew *c, const struct gn_crew_options *o)
+{
+    *c = (struct gn_crew){.options = *o};
+    pthread_mutex_init(&c->lock, NULL);
+    c->hands = calloc(o->count, sizeof *c->hands);
+    c->places = calloc(o->count, sizeof *c->places);
+    int r = c->hands && c->places ? gn_runner_start(&c->desk, o->pool, NULL) : -ENOMEM;
+    c->options.count = 0; /* of those that have started */
+    for (unsigned i = 0; r == 0 && i < o->count; i++) {
+        r = start_hand(c, i);
+        c->options.count += r == 0;
+    }
+    if (r == 0)
+        order_all(c, open_hand, GN_NEVER);
+    gn_wires_init(&c->reception.wires, c->desk.sched, &o->wires);
+    return r;
+}
+
+void gn_crew_close(struct gn_crew *c)
+{
+    if (c->options.count > 0 && c->hands[0].hub.sched)
+        order_all(c, close_hand, GN_NEVER);
+    for (unsigned i = 0; i < c->options.count; i++)
+        gn_runner_stop(&c->hands[i].runner);
+    gn_runner_stop(&c->desk);
+    gn_sources_unref(c->sources);
+    pthread_mutex_destroy(&c->lock);
+    free(c->hands);
+    free(c->places);
+}

@@ -1,0 +1,98 @@
+/* The supervisor: what the parent of several processes does.
+ *
+ * Each process is this program once more, with the same arguments, told by a variable
+ * of its environment that it is a worker (worker.h). It inherits the listening sockets,
+ * which stay open here: a process that is killed loses its own connections only. Who
+ * dies is replaced. A reload has two phases: all load aside; when all have, all swap.
+ *
+ * Beside that the supervisor watches over the queues of connections: what waits there
+ * for some milliseconds is offered to all. Runs on fibers of one scheduler, without Lua
+ * and HTTP. */
+#ifndef GN_SUPERVISOR_H
+#define GN_SUPERVISOR_H
+
+#include "../libc/spawn.h"
+#include "worker.h"
+
+#include <stdio.h>
+
+/* A listening socket. */
+struct gn_listening {
+    int fd;
+    bool secure; /* it speaks TLS */
+};
+
+struct gn_supervisor_options {
+    unsigned processes;
+    const struct gn_listening *listening; /* borrowed */
+    unsigned listening_count;
+    int64_t drain;        /* ns in which a process must end that was told to */
+    int64_t load_timeout; /* ns that loading may take */
+    const char *control;  /* of the parent's control socket; those of the processes have
+                             their number behind it; borrowed; NULL: none */
+};
+
+/* A place for a process, and the process that has it. */
+struct gn_place {
+    struct gn_supervisor *supervisor;
+    unsigned index;
+    struct gn_fiber *fiber; /* keeps it taken; NULL when it is not */
+    struct gn_child *child; /* NULL while none runs */
+    struct gn_channel channel;
+    struct gn_line *line;
+    bool wanted;
+    int64_t deadline;  /* until when its process must have ended; GN_NEVER */
+    unsigned failures; /* quick deaths in a row */
+    unsigned wish;     /* its latest to reload */
+    enum { GN_NO_VOTE, GN_ASKED, GN_YES, GN_NO, GN_SWAPPED } vote;
+    char
+        *problem; /* why its process could not load; NULL: it could, or does not know */
+};
+
+struct gn_supervisor {
+    struct gn_sched *sched;
+    struct gn_supervisor_options options;
+    struct gn_board *board;
+    struct gn_place *places;
+    unsigned count; /* wanted */
+    unsigned most;  /* places */
+    int board_fd, *pokes;
+    char **argv; /* of this program; owned, ended by NULL */
+    int64_t born;
+    bool started, stopping;
+    unsigned fibers;          /* that run */
+    struct gn_fiber *queues;  /* watches over them; or NULL */
+    unsigned generation;      /* that serves; 0 before the first */
+    unsigned turn;            /* of the latest order to load */
+    struct gn_fiber *loader;  /* reloads at present, or NULL */
+    unsigned asked, answered; /* for how many reloads; how many of them are over */
+    char *error;              /* why the latest load failed; NULL when it did not */
+    unsigned killed;          /* processes that did not end in time */
+    struct gn_list waiters;   /* for a change of any of these */
+};
+
+/* Starts the processes and waits until all have loaded the scripts; then they serve.
+ * Returns 0, or -1 with the reason in `error`, which may be NULL; call
+ * gn_supervisor_stop() in any case. May wait. */
+int gn_supervisor_start(struct gn_supervisor *, const struct gn_supervisor_options *);
+
+/* Has all processes end in order, kills those that have not when their time is over,
+ * and frees what they had. Returns how many were killed. May wait. */
+unsigned gn_supervisor_stop(struct gn_supervisor *);
+
+/* Asks for the scripts to be loaded again, by all or by none. Returns a ticket for
+ * gn_supervisor_await(); does not wait. */
+unsigned gn_supervisor_reload(struct gn_supervisor *);
+
+/* Waits for the outcome. Returns the number of the generation that serves since,
+ * -EBADMSG when it could not be loaded (see `error`), or another negative errno. May
+ * wait. */
+int gn_supervisor_await(struct gn_supervisor *, unsigned ticket);
+
+/* Adds processes, or takes some away, in order; at least one stays. */
+void gn_supervisor_scale(struct gn_supervisor *, int by);
+
+/* Tells of all processes, a line for each. */
+void gn_supervisor_tell(struct gn_supervisor *, FILE *out);
+
+#endif
