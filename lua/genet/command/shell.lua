@@ -64,73 +64,16 @@ local function show(result)
   if texts[1] then print(table.concat(texts, "\t")) end
 end
 
--- Reading -------------------------------------------------------------------------------------
-
-local PROMPT, MORE = "> ", ">> "
-
--- Reads lines from a terminal by readline; others run meanwhile. The function returned gives a
--- line, nil at the end, or false for a line that was given up with Ctrl-C.
-local function new_editor(readline)
-  local console = require "genet.console"
-  console.pin(package.searchpath("C-readline", package.cpath))
-  readline.set_options{histfile = os.getenv "GENET_HISTORY" or "~/.genet_history", keeplines = 1000}
-  readline.set_readline_name("genet")
-  readline.set_complete_function(function(...)
-    readline.set_completion_append_character("") -- readline forgets it each time
-    return require("genet.complete").words(...)
-  end)
-  return function(prompt)
-    local line, done
-    readline.handler_install(prompt, function(text)
-      line, done = text, true
-      readline.handler_remove()
-    end)
-    while not done do
-      if console.wait(true) == "interrupt" then
-        readline.sigcleanup()
-        readline.handler_remove()
-        io.stdout:write("^C\n")
-        return false
-      end
-      readline.read_char()
-    end
-    if not line then io.stdout:write("\n") end
-    if line and line:find("%S") then readline.add_history(line) end
-    return line
-  end, readline.save_history
-end
-
--- The same without readline.
-local function new_reader()
-  return function(prompt)
-    io.stdout:write(prompt)
-    io.stdout:flush()
-    return io.read("l")
-  end, function() end
-end
-
-local function prompt_loop(read)
-  local text
-  while true do
-    local line = read(text and MORE or PROMPT)
-    if line == nil then return end
-    text = line and (text and text .. "\n" .. line or line)
-    if text then
-      local chunk, problem, incomplete = compile(text)
-      if chunk then show(run(chunk)) end
-      if problem and not incomplete then io.stderr:write(problem, "\n") end
-      if not incomplete then text = nil end
-    end
-  end
+local function evaluate(text)
+  local chunk, problem, incomplete = compile(text)
+  if incomplete then return true end
+  if chunk then show(run(chunk)) else io.stderr:write(problem, "\n") end
 end
 
 local function interact()
-  local found, readline = pcall(require, "readline")
-  local read, save = (found and new_editor or new_reader)(readline)
   print("Genet " .. require("genet").version .. ", " .. _VERSION
     .. "; app, genet and c = app:test_client() are there. Ctrl-D leaves.")
-  prompt_loop(read)
-  save()
+  require("genet.prompt").run(evaluate, require("genet.complete").words)
   return 0
 end
 
