@@ -20,7 +20,7 @@ enum { EXIT_FAILED = 1, EXIT_MISUSE = 2 };
 struct command {
     int argc;
     char **argv;
-    enum { RUNSERVER, RUN, PATCHES, RELOAD, STATUS } verb;
+    enum { RUNSERVER, RUN, PATCHES, RELOAD, STATUS, MANAGE } verb;
     struct genet_options options;            /* of `runserver` */
     struct gn_limits limits;                 /* of `run` */
     char *path;                              /* what to serve, or to run */
@@ -142,7 +142,16 @@ static void push_argv(lua_State *L, const struct command *c)
 }
 
 static const char *const verbs[] = {"runserver", "run",    "patches",
-                                    "reload",    "status", NULL};
+                                    "reload",    "status", NULL}; /* MANAGE */
+
+/* What is none of ours is a verb of the manager, see script.h. */
+static int verb_named(const char *name)
+{
+    int verb = 0;
+    while (verbs[verb] && (!name || strcmp(name, verbs[verb]) != 0))
+        verb++;
+    return verb;
+}
 
 /* Fills in the command; the Lua side ends the process for --help and for misuse. */
 static int read_command(lua_State *L)
@@ -152,7 +161,7 @@ static int read_command(lua_State *L)
     push_argv(L, c);
     lua_call(L, 1, 1);
     lua_getfield(L, -1, "command");
-    c->verb = luaL_checkoption(L, -1, NULL, verbs);
+    c->verb = verb_named(lua_tostring(L, -1));
     lua_pop(L, 1);
     if (c->verb == RUNSERVER)
         read_server(L, c);
@@ -281,6 +290,14 @@ static int print_patches(void)
     return in_lua(print_lua_patches, NULL) < 0 ? EXIT_FAILED : 0;
 }
 
+/* ---- what is written in Lua ---- */
+
+static int manage(char **argv)
+{
+    struct gn_limits limits = {.slice = 0.05, .quiet = true};
+    return gn_script_manage(argv, &limits);
+}
+
 int main(int argc, char **argv)
 {
     static struct command
@@ -301,6 +318,8 @@ int main(int argc, char **argv)
         status = gn_script_run(c.path, c.list, &c.limits, c.patch);
     else if (c.verb == PATCHES)
         status = print_patches();
+    else if (c.verb == MANAGE)
+        status = manage(argv);
     else
         status = gn_control_ask(c.control, verbs[c.verb]);
     free_command(&c);

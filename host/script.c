@@ -1,5 +1,6 @@
 #include "script.h"
 
+#include "console.h"
 #include "http/exchange.h"
 #include "http/reload.h"
 #include "http/sockets.h"
@@ -11,7 +12,7 @@
 #include <stdio.h>
 
 struct script {
-    const char *file;
+    const char *file; /* NULL where a verb of the manager runs */
     char *const *args;
     bool patch;
     struct gn_vm vm;
@@ -20,6 +21,7 @@ struct script {
     struct gn_hub hub; /* for topics */
     struct gn_sockets sockets;
     int status;
+    bool awaits; /* its tasks; a verb of the manager may leave them behind */
 };
 
 /* The global `arg`, as the stand-alone interpreter has it. */
@@ -47,16 +49,23 @@ static int ended(lua_State *L, int status, lua_KContext context)
     return 0;
 }
 
-static int run(lua_State *L)
+/* What every script finds, beside what each state knows. */
+static void prepare(lua_State *L, struct script *s)
 {
-    struct script *s = lua_touserdata(L, 1);
     gn_exchanges_register(L, &s->exchanges);
     gn_sockets_register(L, &s->sockets);
     gn_generations_register(L, NULL);
+    gn_vm_preload(L, "genet.console", luaopen_genet_console, NULL);
     if (s->patch) {
         gn_vm_push_function(L, "genet.patch", "patch_all");
         lua_call(L, 0, 0);
     }
+}
+
+static int run(lua_State *L)
+{
+    struct script *s = lua_touserdata(L, 1);
+    prepare(L, s);
     gn_vm_push_function(L, "genet.loader", "search_beside");
     lua_pushstring(L, s->file);
     lua_call(L, 1, 0);
@@ -64,6 +73,48 @@ static int run(lua_State *L)
         return lua_error(L);
     int n = push_args(L, s);
     lua_callk(L, n, 0, 0, ended);
+    return 0;
+}
+
+/* ---- verbs of the manager ---- */
+
+/* Reads the command line and loads what the verb works on. */
+static int load(lua_State *L)
+{
+    struct script *s = lua_touserdata(L, 1);
+    prepare(L, s);
+    gn_vm_push_function(L, "genet.manager", "load");
+    lua_newtable(L);
+    for (int i = 0; s->args[i]; i++) {
+        lua_pushstring(L, s->args[i]);
+        lua_rawseti(L, -2, i);
+    }
+    lua_callk(L, 1, 0, 0, ended);
+    return 0;
+}
+
+static int finished(lua_State *L, int status, lua_KContext context)
+{
+    (void)status;
+    struct script *s = (struct script *)context;
+    s->status = (int)lua_tointeger(L, -2);
+    s->awaits = lua_toboolean(L, -1);
+    return 0;
+}
+
+static int manage(lua_State *L)
+{
+    struct script *s = lua_touserdata(L, 1);
+    gn_vm_push_function(L, "genet.manager", "run");
+    lua_callk(L, 0, 2, (lua_KContext)s, finished);
+    return finished(L, LUA_OK, (lua_KContext)s);
+}
+
+/* Ends what goes on in the background, for which a verb does not wait. */
+static int retire(lua_State *L)
+{
+    gn_vm_push_function(L, "genet.manager", "retire");
+    lua_callk(L, 0, 0, 0, ended);
     return 0;
 }
 
@@ -84,27 +135,53 @@ static void body(void *arg)
     gn_vm_cancel(&s->vm); /* else its timers would go on for ever */
 }
 
-int gn_script_run(const char *file, char *const *args, const struct gn_limits *limits,
-                  bool patch)
+static void manage_body(void *arg)
 {
-    struct script s = {.file = file, .args = args, .patch = patch, .status = 1};
+    struct script *s = arg;
+    if (gn_vm_load(&s->vm, load, s, failed) < 0 ||
+        gn_vm_call(&s->vm, manage, s, failed) < 0)
+        s->status = 1;
+    if (s->awaits)
+        gn_vm_wait(&s->vm, GN_CALLS_WORK, GN_NEVER);
+    gn_vm_call(&s->vm, retire, s, failed);
+    gn_vm_cancel(&s->vm);
+}
+
+/* Runs fn(s) on a fiber, in a state and on a scheduler of their own. */
+static int run_on_fiber(struct script *s, void (*fn)(void *),
+                        const struct gn_limits *limits)
+{
     struct gn_sched *sched = gn_sched_new();
-    gn_exchanges_init(&s.exchanges);
-    gn_hub_init(&s.hub, sched, &(struct gn_hub_options){0});
-    s.sockets = (struct gn_sockets){&s.exchanges, &s.hub};
+    gn_exchanges_init(&s->exchanges);
+    gn_hub_init(&s->hub, sched, &(struct gn_hub_options){0});
+    s->sockets = (struct gn_sockets){&s->exchanges, &s->hub};
+    s->status = 1;
     if (sched && (sched->pool = gn_pool_new(GN_POOL_THREADS)) &&
-        gn_vm_open(&s.vm) == 0 && gn_fiber_new(sched, "main", body, &s)) {
-        s.status = 0;
-        gn_guard_limit(&s.vm, limits);
+        gn_vm_open(&s->vm) == 0 && gn_fiber_new(sched, "main", fn, s)) {
+        s->status = 0;
+        gn_guard_limit(&s->vm, limits);
         if (gn_guard_start(limits) < 0)
             gn_log(GN_WARN, "no timer: what computes for long is not preempted");
         gn_sched_run(sched);
     }
-    gn_vm_close(&s.vm);
-    gn_hub_term(&s.hub);
+    gn_vm_close(&s->vm);
+    gn_hub_term(&s->hub);
     if (sched) {
         gn_pool_free(sched->pool);
         gn_sched_free(sched);
     }
-    return s.status;
+    return s->status;
+}
+
+int gn_script_run(const char *file, char *const *args, const struct gn_limits *limits,
+                  bool patch)
+{
+    struct script s = {.file = file, .args = args, .patch = patch};
+    return run_on_fiber(&s, body, limits);
+}
+
+int gn_script_manage(char *const *args, const struct gn_limits *limits)
+{
+    struct script s = {.args = args, .patch = true};
+    return run_on_fiber(&s, manage_body, limits);
 }

@@ -1,4 +1,5 @@
-/* `genet run FILE`: a plain Lua script under the scheduler. */
+/* Lua that runs under the scheduler without a server: `genet run FILE`, and the verbs
+ * that lua/genet/manager.lua knows. */
 #ifndef GN_SCRIPT_H
 #define GN_SCRIPT_H
 
@@ -12,5 +13,9 @@ struct gn_limits;
  * it failed; the error is on stderr. */
 int gn_script_run(const char *file, char *const *args, const struct gn_limits *,
                   bool patch);
+
+/* Runs a verb that is written in Lua, the first of `args`, until it has ended, and the
+ * tasks it started too if it is one of the site's. Returns the exit status. */
+int gn_script_manage(char *const *args, const struct gn_limits *);
 
 #endif

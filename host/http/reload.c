@@ -149,10 +149,11 @@ static int g_kept(lua_State *L)
     return 1;
 }
 
-/* Of the generation that the state is. */
+/* Of the generation that the state is; NULL where no app is served. */
 static struct gn_sources *sources(lua_State *L)
 {
-    self(L);
+    if (!lua_touserdata(L, lua_upvalueindex(1)))
+        return NULL;
     return gn_container_of(gn_vm_of(L), struct gn_app, vm)->sources;
 }
 
@@ -183,7 +184,8 @@ static int g_recall(lua_State *L)
 /* generations.debug() -> whether the host was started for who writes scripts */
 static int g_debug(lua_State *L)
 {
-    lua_pushboolean(L, self(L)->options.debug);
+    const struct gn_generations *gs = lua_touserdata(L, lua_upvalueindex(1));
+    lua_pushboolean(L, gs && gs->options.debug);
     return 1;
 }
 

@@ -396,7 +396,9 @@ int gn_child_wait(struct gn_child *c, int64_t deadline)
         return wait_plainly(c, deadline);
     struct wait self = {.fiber = gn_fiber_self()};
     gn_list_append(&c->waits, &self.link);
+    self.fiber->sched->outside++;
     int r = gn_park(deadline);
+    self.fiber->sched->outside--;
     gn_list_del(&self.link);
     return c->ended ? 0 : r;
 }

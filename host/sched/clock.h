@@ -22,12 +22,16 @@ static inline int64_t gn_from_timeval(const struct timeval *t)
     return gn_from_timespec(&(struct timespec){t->tv_sec, t->tv_usec * 1000});
 }
 
-/* Now, on CLOCK_MONOTONIC. No system call: the vDSO answers. */
+/* Nanoseconds by which the calling thread's clock is ahead of CLOCK_MONOTONIC: its
+ * scheduler has skipped them, see gn_sched.skips. */
+extern _Thread_local int64_t gn_clock_ahead;
+
+/* Now: CLOCK_MONOTONIC, and what was skipped. No system call: the vDSO answers. */
 static inline int64_t gn_now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return gn_from_timespec(&t);
+    return gn_from_timespec(&t) + gn_clock_ahead;
 }
 
 /* The deadline `ns` from now; negative counts as 0, and what overflows is GN_NEVER. */

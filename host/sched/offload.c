@@ -232,8 +232,10 @@ int gn_offload(struct gn_job *job)
     r = enqueue(p, job);
     if (r == -ENOMEM)
         return r;
+    self->sched->outside++;
     while (r == 0 && !job->done)
         r = gn_park(GN_NEVER);
+    self->sched->outside--;
     if (job->done)
         return 0;
     abandon(p, job);
@@ -259,8 +261,10 @@ int gn_offload_attended(struct gn_job *job, void (*interrupt)(struct gn_job *))
         r = enqueue(p, job);
     if (r < 0)
         return r;
+    self->sched->outside++;
     while (r == 0 && !job->done)
         r = interrupt ? gn_park(GN_NEVER) : gn_park_shielded(GN_NEVER);
+    self->sched->outside--;
     if (job->done)
         return 0;
     if (take_back(p, job))

@@ -220,8 +220,10 @@ int gn_wait_any(struct gn_wait *waits, size_t n, int64_t deadline)
         if (begin_wait(&self->sched->poller, &waits[i]) == -ENOMEM)
             r = -ENOMEM;
     }
+    self->sched->outside += n > 0;
     while (r == 0 && count_ready(waits, n) == 0)
         r = gn_park(deadline);
+    self->sched->outside -= n > 0;
     for (size_t i = 0; i < n; i++)
         gn_list_del(&waits[i].link);
     int ready = count_ready(waits, n);
@@ -239,8 +241,10 @@ int gn_wait_fd(int fd, uint32_t events, int64_t deadline)
     int r = begin_wait(&self->sched->poller, &w);
     if (r < 0)
         return r;
+    self->sched->outside++;
     while (r == 0 && !w.ready)
         r = gn_park(deadline);
+    self->sched->outside--;
     gn_list_del(&w.link);
     if (w.ready & EPOLLNVAL)
         return -EBADF;

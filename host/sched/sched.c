@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 static _Thread_local struct gn_sched *self;
+_Thread_local int64_t gn_clock_ahead;
 
 struct gn_sched *gn_sched_self(void)
 {
@@ -123,8 +124,10 @@ void gn_sched_free(struct gn_sched *s)
     gn_stacks_term(&s->stacks);
     gn_timers_term(&s->timers);
     gn_stack_unwatch_thread();
-    if (self == s)
+    if (self == s) {
         self = NULL;
+        gn_clock_ahead = 0;
+    }
     free(s);
 }
 
@@ -180,6 +183,23 @@ static void next_hog(struct gn_sched *s)
  * that only yield to each other make short rounds. */
 static const int64_t LOOK_AGAIN = 20000; /* ns */
 
+/* Whether nothing can happen before the next timer. */
+static bool only_time_passes(const struct gn_sched *s)
+{
+    return s->outside == 0 && gn_list_empty(&s->ready) &&
+           gn_timers_next(&s->timers) != GN_NEVER;
+}
+
+/* Waits for news, until the next timer at the latest, or has that be due. */
+static void wait_for_news(struct gn_sched *s, bool idle, int64_t now)
+{
+    bool skips = idle && s->skips && only_time_passes(s);
+    gn_poller_poll(&s->poller, idle && !skips ? gn_timers_next(&s->timers) : 0, now);
+    int64_t left = skips && only_time_passes(s) ? gn_timers_next(&s->timers) - now : 0;
+    if (left > 0)
+        gn_clock_ahead += left;
+}
+
 void gn_sched_run(struct gn_sched *s)
 {
     s->now = gn_now();
@@ -194,7 +214,7 @@ void gn_sched_run(struct gn_sched *s)
         if (now - s->now > s->tick.options.patience)
             gn_tick_round(s, s->turn - before, now);
         if (idle || now - s->now >= LOOK_AGAIN) {
-            gn_poller_poll(&s->poller, idle ? gn_timers_next(&s->timers) : 0, now);
+            wait_for_news(s, idle, now);
             s->now = gn_now();
             gn_timers_expire(&s->timers, s->now);
         }

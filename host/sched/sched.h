@@ -35,6 +35,9 @@ struct gn_sched {
     struct gn_fiber *ended; /* the fiber that has just ended and waits to be freed */
     size_t fibers;          /* alive */
     struct gn_pool *pool;   /* for offloaded calls; borrowed; may be NULL */
+    bool skips; /* where all fibers wait for time to pass, it is skipped: for tests */
+    unsigned outside; /* fibers that wait for a descriptor, a thread or a child, for
+                         which time must pass */
     void *owner;            /* what the layers above hang on it */
     struct {
         pthread_mutex_t lock; /* protects head and tail */

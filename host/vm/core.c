@@ -31,6 +31,7 @@ int64_t gn_opt_deadline(lua_State *L, int arg)
 /* Off fibers and in finalizers, where nothing may wait, the thread sleeps. */
 static void block_until(int64_t deadline)
 {
+    deadline -= gn_clock_ahead;
     struct timespec t = {.tv_sec = deadline / GN_SECOND,
                          .tv_nsec = deadline % GN_SECOND};
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
@@ -97,6 +98,16 @@ static int core_retiring(lua_State *L)
 static int core_now(lua_State *L)
 {
     lua_pushnumber(L, (lua_Number)gn_now() / (lua_Number)GN_SECOND);
+    return 1;
+}
+
+/* core.skip([skips]) -> seconds that were skipped: has the scheduler skip time in which
+ * everything sleeps, for tests */
+static int core_skip(lua_State *L)
+{
+    if (!lua_isnoneornil(L, 1))
+        gn_sched_self()->skips = lua_toboolean(L, 1);
+    lua_pushnumber(L, (lua_Number)gn_clock_ahead / (lua_Number)GN_SECOND);
     return 1;
 }
 
@@ -171,6 +182,7 @@ static const luaL_Reg core[] = {
     {"now", core_now},
     {"retiring", core_retiring},
     {"secret", core_secret},
+    {"skip", core_skip},
     {"worker", core_worker},
     {"loading", core_loading},
     {"processors", core_processors},

@@ -2,6 +2,7 @@
 -- @module genet.app
 
 local check = require "genet.check"
+local command = require "genet.command"
 local exchange = require "genet.exchange"
 local generations = require "genet.generations"
 local guard = require "genet.guard"
@@ -38,6 +39,7 @@ function app.new()
     routes = {},
     unload = {},
     kept = {},
+    commands = {},
   }, App)
 end
 
@@ -328,6 +330,7 @@ function App:group(prefix, options, fn)
     compress = self.compress,
     unload = self.unload,
     kept = self.kept,
+    commands = self.commands,
   }, App)
   fn(group)
   return group
@@ -352,6 +355,7 @@ function App:mount(other, prefix)
     routes = {},
     unload = other.unload,
     kept = other.kept,
+    commands = other.commands,
     session_options = other.session_options,
     form_options = other.form_options,
   }
@@ -436,6 +440,7 @@ function App:include(other)
     if not here[fn] then table.insert(self.unload, fn) end
   end
   for name, value in pairs(other.kept) do self.kept[name] = value end
+  for _, entry in pairs(other.commands) do command.add(self, entry) end
   guard.include(self, other)
   if app.is(other) then
     other.outer = self
@@ -475,6 +480,37 @@ function App:keep()
     local ok, problem = pcall(generations.keep, name, value)
     if not ok then log.error("app:persist: %s", problem) end
   end
+end
+
+--- Adds a verb to the command line: `genet NAME`, which runs `fn` with the app loaded and no
+-- server; waits work in it. The exit status is 0; 1 when `fn` returns false, or nil and a message,
+-- or raises; or the integer it returns.
+-- @tparam string name
+-- @tparam[opt] table options `help`, a sentence; `args`, a list of its arguments; `options`, a list
+--   of its options. Each of these is a name or a table: the name first (`"file"`, `"-n --count"`),
+--   `help`, `default`, `type` (`"string"`, `"integer"`, `"number"`, or a function from the text to
+--   the value, or nil and a problem), `many`, to take several, as a list; `optional`, of an
+--   argument; `flag`, of an option that has no value
+-- @tparam function fn called with a table of the arguments and options by their names
+-- @usage app:command("seed", {
+--   help = "Fill the shop with goods.",
+--   args = {"file"},
+--   options = {{"-n --count", type = "integer", default = 10}, {"--dry-run", flag = true}},
+-- }, function(args)
+--   print(args.file, args.count, args.dry_run)
+-- end)
+function App:command(name, options, fn)
+  local place = caller_place()
+  if fn == nil then options, fn = {}, options end
+  located(place, function() command.add(self, command.new(place, name, options, fn)) end)
+end
+
+--- A client for tests, which asks this app without a server: see `genet.test.client`.
+-- @tparam[opt] table options `base_url`, `headers`, `remote_addr`, `propagate`, `timeout`
+-- @treturn Client
+-- @usage assert.equal("hello", app:test_client():get("/hello").text)
+function App:test_client(options)
+  return require("genet.test.client").new(self, options)
 end
 
 --- Has a function called when the app is to end: when other scripts serve instead of it, or the

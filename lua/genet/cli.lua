@@ -10,6 +10,9 @@ local cli = {}
 local UNITS = {[""] = 1, K = 1024, M = 1024 ^ 2, G = 1024 ^ 3}
 local LEVELS = {error = true, warn = true, info = true, debug = true}
 
+-- The verbs that are written in Lua; each is a module: see `genet.manager`.
+local COMMANDS = {"shell", "routes", "check", "test", "new"}
+
 local function integer(low, high)
   return function(text)
     local value = text:find("^%d+$") and math.tointeger(tonumber(text))
@@ -72,7 +75,7 @@ end
 local function add_runserver(parser)
   local command = parser:command("runserver", "Serve a script, or every *.lua in a directory.")
   command:add_help("-? --help")
-  command:argument("path", "The script or the directory."):default("scripts")
+  command:argument("path", "The script or the directory. (default: scripts)"):args("?")
   command:option("-h --host", "The address to listen on. (default: 127.0.0.1)")
   option(command, "-p --port", "The port to listen on; 0 takes a free one. (default: 5000)",
     integer(0, 65535))
@@ -139,26 +142,55 @@ local function add_control(parser, name, description)
   command:option("--control", "The host's control socket, where several run."):argname("<path>")
 end
 
-local function new_parser(name)
-  local parser = argparse(name, "Lua routes in blocking style, thousands at once on one thread.")
+local function add_commands(parser)
+  for _, name in ipairs(COMMANDS) do
+    local module = require("genet.command." .. name)
+    local command = parser:command(name, module.summary)
+    command:add_help("-? --help")
+    module.define(command)
+  end
+end
+
+local function names_in(parser)
+  local names = {}
+  for _, command in ipairs(parser._commands) do names[command._name] = true end
+  return names
+end
+
+--- The parser of the whole command line.
+-- @tparam ?App app whose commands are verbs, too
+-- @treturn table of argparse
+-- @usage print(cli.parser():get_help())
+function cli.parser(app)
+  local parser = argparse("genet",
+    "Lua routes in blocking style, thousands at once on one thread.")
   parser:add_help("-? --help")
   parser:flag("--version", "Show the version and exit."):action(function()
     print("genet " .. core.version)
-    os.exit(0, true)
+    os.exit(0)
   end)
+  parser:option("-C --site", "The script or the directory to serve, or whose commands to run. "
+    .. "(default: scripts)"):argname("<path>")
   parser:command_target("command")
   add_runserver(parser)
   add_run(parser)
   add_patches(parser)
   add_control(parser, "reload", "Have the running host load its scripts again, and wait for it.")
   add_control(parser, "status", "Tell how the running host does.")
+  add_commands(parser)
+  if app then require("genet.command").add_all(parser, app.commands, names_in(parser)) end
   return parser
 end
 
-local function refuse(message)
+--- Tells of a mistake in the command line, and exits with 2.
+-- @tparam string message
+-- @usage cli.refuse("option '--count' belongs to 'seed'")
+function cli.refuse(message)
   io.stderr:write("genet: ", (message:gsub("\n", "; ")), "\n")
-  os.exit(2, true)
+  os.exit(2)
 end
+
+local refuse = cli.refuse
 
 -- The addresses to listen on; --host and --port make one more, and the only one unless told.
 local function addresses(options)
@@ -173,14 +205,43 @@ end
 
 local TAKES_VALUE = {["--slice-ms"] = true, ["--cpu-limit"] = true} -- of `genet run`
 
--- What follows the file of `genet run FILE` is the script's, options and all.
+-- What stands before the verb: whether help is asked for, the site that -C names, and where the
+-- verb is.
+local function before_verb(args)
+  local at, help, site = 1, false, nil
+  while args[at] and args[at]:sub(1, 1) == "-" do
+    local word = args[at]
+    if word == "-?" or word == "--help" then help = true end
+    if word == "-C" or word == "--site" then
+      at, site = at + 1, args[at + 1]
+    else
+      site = word:match("^%-%-site=(.*)") or word:match("^%-C(.+)") or site
+    end
+    at = at + 1
+  end
+  return help, site, at
+end
+
+local function split_at_dashes(args)
+  for at, word in ipairs(args) do
+    if word == "--" then
+      return table.move(args, 1, at - 1, 1, {}), table.move(args, at + 1, #args, 1, {})
+    end
+  end
+  return table.move(args, 1, #args, 1, {}), {}
+end
+
+-- What follows the file of `genet run FILE` is the script's, options and all; and what follows `--`
+-- of `genet test` is busted's.
 local function split(args)
   local ours, theirs = {}, {}
   for at, word in ipairs(args) do -- argparse would take the path for the number
     ours[at] = word == "--threaded" and "--threaded=32" or word
   end
-  if args[1] ~= "run" then return ours, theirs end
-  for at = 2, #args do
+  local _, _, verb = before_verb(args)
+  if args[verb] == "test" then return split_at_dashes(args) end
+  if args[verb] ~= "run" then return ours, theirs end
+  for at = verb + 1, #args do
     if args[at]:sub(1, 1) ~= "-" and not TAKES_VALUE[args[at - 1]] then
       table.move(args, at + 1, #args, 1, theirs)
       return table.move(args, 1, at, 1, {}), theirs
@@ -195,6 +256,20 @@ local function check_tls(options)
   end
   local wish = options.client_ca and "--client-ca" or options.redirect_https and "--redirect-https"
   if wish and #options.cert == 0 then refuse(wish .. " needs a --cert") end
+end
+
+local function is_there(path, mode)
+  return lfs.attributes(path, "mode") == mode
+end
+
+--- Which site is meant: the one named, else `scripts`, else the directory one is in if that has an
+-- `app.lua`, as `genet new` makes it.
+-- @tparam ?string path
+-- @treturn string
+-- @usage loader.load(cli.site(options.path))
+function cli.site(path)
+  if path then return path end
+  return not is_there("scripts", "directory") and is_there("app.lua", "file") and "." or "scripts"
 end
 
 local function check_modes(options)
@@ -218,29 +293,49 @@ local function check_there(path, wanted)
   if wanted and mode ~= wanted then refuse(("'%s' is not a %s"):format(path, wanted)) end
 end
 
+local FINISH = {}
+
+function FINISH.run(options, theirs)
+  check_there(options.file, "file")
+  options.args = theirs
+  options.patch = not options.no_patch
+end
+
+function FINISH.runserver(options)
+  options.path = cli.site(options.path or options.site)
+  check_there(options.path)
+  check_tls(options)
+  check_modes(options)
+  options.listen = addresses(options)
+  options.config = configuration(options)
+  options.patch = not options.no_patch
+  options.threads = options.threaded or 0
+  options.processes = options.processes or 0
+  options.reload = (options.reload or options.debug) and not options.no_reload
+end
+
+for _, name in ipairs(COMMANDS) do
+  FINISH[name] = function(options, theirs)
+    options.path = options.path or options.site
+    options.args = theirs
+  end
+end
+
 --- Reads the command line. Prints and exits for help and version (0), and for misuse (2).
 -- @tparam {string,...} args as in `arg`: the program's name is at 0
--- @treturn table `command` with the options of that command
+-- @tparam ?App app whose commands are among the verbs
+-- @treturn table `command` with the options of that command; without a `command` when the site at
+--   `site` has to be loaded to tell
 -- @usage cli.parse{"runserver", "-p", "8000", [0] = "genet"}.listen --> {"127.0.0.1:8000"}
-function cli.parse(args)
+function cli.parse(args, app)
   local ours, theirs = split(args)
-  local ok, options = new_parser("genet"):pparse(ours)
+  local help, site = before_verb(ours)
+  if help and not app then return {site = site, help = true} end
+  local ok, options = cli.parser(app):pparse(ours)
+  if not ok and not app and options:find("^unknown command") then return {site = site} end
   if not ok then refuse(options) end
-  if options.command == "run" then
-    check_there(options.file, "file")
-    options.args = theirs
-    options.patch = not options.no_patch
-  elseif options.command == "runserver" then
-    check_there(options.path)
-    check_tls(options)
-    check_modes(options)
-    options.listen = addresses(options)
-    options.config = configuration(options)
-    options.patch = not options.no_patch
-    options.threads = options.threaded or 0
-    options.processes = options.processes or 0
-    options.reload = (options.reload or options.debug) and not options.no_reload
-  end
+  local finish = FINISH[options.command]
+  if finish then finish(options, theirs) end
   return options
 end
 

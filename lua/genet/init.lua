@@ -30,6 +30,7 @@ local LATER = {
   process = "genet.process",
   session = "genet.session", -- stores of sessions
   template = "genet.template", -- in Jinja's language
+  test = "genet.test",
 }
 
 local genet = {
@@ -52,6 +53,15 @@ end})
 -- @treturn App see `genet.app`
 -- @usage local app = genet.app()
 genet.app = app.new
+
+--- The commands of an app as Flask-Script has them: see `app:command`.
+-- @tparam App of
+-- @treturn table with `command`, as `app:command`
+-- @usage local manager = genet.manager(app)
+-- manager:command("hello", function() print("hello") end)
+function genet.manager(of)
+  return require("genet.command").manager(of)
+end
 
 --- Waits; others run meanwhile.
 -- @function genet.sleep

@@ -131,30 +131,39 @@ local function read_config(lines)
   return config
 end
 
+-- Calls a function, and reports what it raises where somebody wants to know all.
+local function tell(report, fn, ...)
+  if not report then return fn(...) end
+  local ok, problem = pcall(fn, ...)
+  if not ok then report(problem) end
+end
+
 --- Loads a script, or every `*.lua` in a directory in the order of their names, into one app.
 -- Raises when a script cannot be read, fails, returns something else than an app or a function
 -- that takes one, or defines a route twice. Waits when a script does.
 -- @tparam string path a file or a directory
 -- @tparam ?{string,...} config `NAME=VALUE` for `app.config`
+-- @tparam ?function report is called with each problem, in place of raising the first of them
 -- @treturn App
 -- @usage local app = loader.load("scripts")
-function loader.load(path, config)
+function loader.load(path, config, report)
   path = #path > 1 and path:gsub("/+$", "") or path
   local mode, problem = lfs.attributes(path, "mode")
   if not mode then error(problem, 0) end
   local root = app.new()
   proxy.trust(read_config(config).trusted_proxies)
   watch_modules()
+  local files = {path}
   if mode == "directory" then
     generations.watch_scripts(path)
     search_in(path)
-    for _, file in ipairs(scripts_in(path)) do load_script(root, file) end
+    files = scripts_in(path)
   else
     loader.search_beside(path)
-    load_script(root, path)
   end
+  for _, file in ipairs(files) do tell(report, load_script, root, file) end
   if generations.debug() then live.attach(root, core.generation()) end
-  root:freeze()
+  tell(report, root.freeze, root)
   return root
 end
 

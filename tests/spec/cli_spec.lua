@@ -4,7 +4,9 @@ local support = require "support"
 local PROGRAM = [[
 package.preload["genet.core"] = function() return {version = "0.1.0"} end
 package.path = %q
-local options = require("genet.cli").parse(arg)
+local cli = require "genet.cli"
+local options = cli.parse(arg)
+if not options.command then options = cli.parse(arg, {commands = {}}) end -- there is no site
 for _, name in ipairs{"command", "path", "max_connections", "max_per_ip", "max_body", "max_head",
   "head_timeout", "keep_alive", "drain", "log_level", "slice_ms", "cpu_limit",
   "redirect_https", "client_ca", "file"} do

@@ -56,6 +56,44 @@ static void the_loop_knows_the_time(void **state)
     assert_true(s->now <= gn_now());
 }
 
+/* ---- skipped time ---- */
+
+static int64_t kernel_time(void)
+{
+    return gn_now() - gn_clock_ahead;
+}
+
+static void time_is_skipped_where_all_fibers_sleep(void **state)
+{
+    (void)state;
+    int64_t before = gn_now(), real = kernel_time();
+    gn_sched_self()->skips = true;
+    gn_sleep_until(gn_after(1000 * GN_SECOND));
+    assert_true(gn_now() >= before + 1000 * GN_SECOND);
+    assert_true(kernel_time() < real + 500 * GN_SECOND);
+}
+
+static int ends[2]; /* of a pipe */
+
+static void write_late(void *arg)
+{
+    gn_sleep_until(gn_after_ms(20));
+    assert_int_equal(gn_clock_ahead, 0);
+    assert_int_equal(write(ends[1], arg, 1), 1);
+}
+
+static void time_passes_while_a_fiber_waits_for_a_descriptor(void **state)
+{
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    gn_sched_self()->skips = true;
+    go(write_late, "x");
+    assert_int_equal(gn_wait_fd(ends[0], EPOLLIN, gn_after(1000 * GN_SECOND)), 0);
+    assert_int_equal(gn_sched_self()->outside, 0);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 /* ---- messages ---- */
 
 enum { THREADS = 4, EACH = SANITIZED ? 2000 : 10000 };
@@ -252,6 +290,8 @@ int main(void)
         cmocka_unit_test(the_loop_ends_with_its_last_fiber_and_can_run_again),
         cmocka_unit_test(a_scheduler_is_its_threads_own),
         on_a_fiber(the_loop_knows_the_time),
+        on_a_fiber(time_is_skipped_where_all_fibers_sleep),
+        on_a_fiber(time_passes_while_a_fiber_waits_for_a_descriptor),
         on_a_fiber(messages_of_four_threads_all_arrive_in_order),
         on_a_fiber(a_message_wakes_a_loop_that_sleeps_for_ever),
         on_a_fiber(a_fiber_may_send_a_message_to_its_own_loop),

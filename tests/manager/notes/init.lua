@@ -1,0 +1,2 @@
+-- What the app of the tests notes for its specs.
+return {}
