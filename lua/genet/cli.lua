@@ -50,6 +50,11 @@ local function proxy_range(text)
   return nil, problem
 end
 
+local function debug_range(text)
+  if text == "any" or proxy_range(text) then return text end
+  return nil, ("'%s' is not an address, ADDR/BITS, unix or any"):format(text)
+end
+
 -- An option whose bad values are told together with its name.
 local function option(command, names, description, convert)
   local name = names:match("%-%-%S+")
@@ -77,6 +82,8 @@ local function add_runserver(parser)
   option(command, "-p --port", "The port to listen on; 0 takes a free one. (default: 5000)",
     integer(0, 65535))
   command:flag("-d --debug", "For who writes scripts: reload on changes, show errors in pages.")
+  option(command, "--debug-from", "Who else than this machine may see errors in pages: ADDR, "
+    .. "ADDR/BITS, unix or any. May be given again.", debug_range):argname("<address>"):count("*")
   command:flag("-r --reload", "Load the scripts again when one has changed.")
   command:flag("-R --no-reload", "Do not, in spite of --debug.")
   command:option("--listen", "Listen on HOST:PORT, [IPV6]:PORT, unix:PATH[?mode=0660] or fd:N, "
@@ -208,8 +215,12 @@ end
 
 -- What app.config is told, as NAME=VALUE.
 local function configuration(options)
-  local proxies = options.trusted_proxy
-  return #proxies > 0 and {"trusted_proxies=" .. table.concat(proxies, ",")} or {}
+  local list = {}
+  for name, values in pairs{trusted_proxies = options.trusted_proxy,
+      debug_from = options.debug_from} do
+    if #values > 0 then list[#list + 1] = name .. "=" .. table.concat(values, ",") end
+  end
+  return list
 end
 
 local function check_there(path, wanted)
@@ -234,6 +245,7 @@ function cli.parse(args)
     check_there(options.path)
     check_tls(options)
     check_modes(options)
+    if #options.debug_from > 0 and not options.debug then refuse("--debug-from needs --debug") end
     options.listen = addresses(options)
     options.config = configuration(options)
     options.patch = not options.no_patch

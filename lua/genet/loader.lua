@@ -3,9 +3,11 @@
 
 local app = require "genet.app"
 local core = require "genet.core"
+local debugpage = require "genet.debugpage"
 local generations = require "genet.generations"
 local lfs = require "lfs"
 local live = require "genet.live"
+local peers = require "genet.debugpage.peers"
 local proxy = require "genet.proxy"
 
 local loader = {}
@@ -131,6 +133,14 @@ local function read_config(lines)
   return config
 end
 
+-- What debug mode adds to an app.
+local function attach_debug(root, debug_from)
+  local allowed, problem = peers.parse(debug_from)
+  if not allowed then error("debug_from: " .. problem, 0) end
+  debugpage.attach(root, allowed)
+  live.attach(root, core.generation(), allowed)
+end
+
 --- Loads a script, or every `*.lua` in a directory in the order of their names, into one app.
 -- Raises when a script cannot be read, fails, returns something else than an app or a function
 -- that takes one, or defines a route twice. Waits when a script does.
@@ -143,7 +153,9 @@ function loader.load(path, config)
   local mode, problem = lfs.attributes(path, "mode")
   if not mode then error(problem, 0) end
   local root = app.new()
-  proxy.trust(read_config(config).trusted_proxies)
+  local settings = read_config(config)
+  proxy.trust(settings.trusted_proxies)
+  if generations.debug() then debugpage.begin() end
   watch_modules()
   if mode == "directory" then
     generations.watch_scripts(path)
@@ -153,7 +165,7 @@ function loader.load(path, config)
     loader.search_beside(path)
     load_script(root, path)
   end
-  if generations.debug() then live.attach(root, core.generation()) end
+  if generations.debug() then attach_debug(root, settings.debug_from) end
   root:freeze()
   return root
 end
@@ -168,11 +180,8 @@ local function place_of(problem)
   end
 end
 
---- An error of loading with the lines of the script that it is about.
--- @tparam string problem comes back as it is when it names no `file:line:`
--- @treturn string
--- @usage loader.explain("scripts/shop.lua:3: unexpected symbol near 'x'")
-function loader.explain(problem)
+-- Comes back as it is when it names no `file:line:`.
+local function with_lines(problem)
   local source, about = place_of(problem)
   if not source then return problem end
   local lines, at = {problem}, 0
@@ -185,6 +194,16 @@ function loader.explain(problem)
   end
   source:close()
   return table.concat(lines, "\n")
+end
+
+--- An error of loading with the lines of the script that it is about. In debug mode keeps a page
+-- about it for the generation that serves on.
+-- @tparam string problem comes back as it is when it names no `file:line:`
+-- @treturn string
+-- @usage loader.explain("scripts/shop.lua:3: unexpected symbol near 'x'")
+function loader.explain(problem)
+  if generations.debug() then debugpage.keep_problem(problem) end
+  return with_lines(problem)
 end
 
 return loader
