@@ -5,6 +5,7 @@
 #include "libc/real.h"
 #include "log.h"
 #include "script.h"
+#include "systemd.h"
 #include "vm/vm.h"
 
 #include <lauxlib.h>
@@ -249,7 +250,18 @@ static void watch_signals(struct genet *g, bool processes)
 
 static int run_server(struct command *c)
 {
-    char error[256];
+    char error[256], **sockets = NULL;
+    int passed = gn_systemd_listen(c->list, &sockets, error, sizeof error);
+    if (passed < 0) {
+        fprintf(stderr, "genet: %s\n", error);
+        return EXIT_FAILED;
+    }
+    if (passed > 0) {
+        free_list(c->list);
+        c->list = sockets;
+        c->options.listen = (const char *const *)sockets;
+    }
+    c->options.systemd = true;
     c->options.ready = on_ready;
     struct genet *g = genet_new(&c->options, error, sizeof error);
     if (!g) {

@@ -11,21 +11,39 @@
 
 #include <errno.h>
 #include <lauxlib.h>
+#include <limits.h>
 #include <lualib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { IDLE_MOST = 256 };
 
+static const char BESIDE[] = "/../share/genet/lua"; /* from where the program is */
+
 /* ---- life ---- */
+
+/* Where the framework's files are: as the environment says; beside the program where
+ * that was installed; in the source tree. The result is in `room` or static. */
+static const char *framework_dir(char room[PATH_MAX])
+{
+    const char *told = getenv("GENET_LUA_DIR");
+    if (told && *told)
+        return told;
+    char path[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - sizeof BESIDE);
+    char *slash = n > 0 ? memrchr(path, '/', (size_t)n) : NULL;
+    if (slash)
+        strcpy(slash, BESIDE);
+    return slash && realpath(path, room) ? room : GN_LUA_DIR;
+}
 
 /* Puts the framework's directory in front of package.path. */
 static void add_framework(lua_State *L)
 {
-    const char *dir = getenv("GENET_LUA_DIR");
-    if (!dir || !*dir)
-        dir = GN_LUA_DIR;
+    char room[PATH_MAX];
+    const char *dir = framework_dir(room);
     gn_vm_of(L)->framework = lua_pushfstring(L, "%s/genet/", dir);
     luaL_ref(L, LUA_REGISTRYINDEX); /* for as long as the state is there */
     lua_getglobal(L, "package");
