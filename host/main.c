@@ -276,6 +276,25 @@ static int run_server(struct command *c)
     return r < 0 ? EXIT_FAILED : 0;
 }
 
+/* ---- run ---- */
+
+/* A script that calls app:run() is then served, as the command line would. */
+static int run_script(struct command *c)
+{
+    static struct command serving; /* as in main() */
+    char **line = NULL;
+    int status = gn_script_run(c->path, c->list, &c->limits, c->patch, &line);
+    if (!line)
+        return status;
+    serving = (struct command){.argv = line};
+    while (line[serving.argc])
+        serving.argc++;
+    status = in_lua(read_command, &serving) < 0 ? EXIT_MISUSE : run_server(&serving);
+    free_command(&serving);
+    free_list(line);
+    return status;
+}
+
 /* ---- patches ---- */
 
 static int print_lua_patches(lua_State *L)
@@ -310,7 +329,7 @@ int main(int argc, char **argv)
     if (c.verb == RUNSERVER)
         status = run_server(&c);
     else if (c.verb == RUN)
-        status = gn_script_run(c.path, c.list, &c.limits, c.patch);
+        status = run_script(&c);
     else if (c.verb == PATCHES)
         status = print_patches();
     else

@@ -178,6 +178,75 @@ local function addresses(options)
   return list
 end
 
+-- Options of app:run --------------------------------------------------------------------------
+
+local function find_option(command, alias)
+  for _, candidate in ipairs(command._options) do
+    for _, known in ipairs(candidate._aliases) do
+      if known == alias and alias ~= "--help" then return candidate end
+    end
+  end
+end
+
+local function misfit(name, wanted, value)
+  error(("option '%s': %s was expected, not a %s"):format(name, wanted, type(value)), 0)
+end
+
+local function text_of(name, value)
+  if type(value) == "string" then return value end
+  if type(value) ~= "number" then misfit(name, "a string or a number", value) end
+  return math.tointeger(value) and ("%d"):format(value) or ("%.9f"):format(value)
+end
+
+local function add_flag(words, name, value, positive, negative)
+  if type(value) ~= "boolean" then misfit(name, "true or false", value) end
+  words[#words + 1] = value and positive or not value and negative or nil
+end
+
+local function add_value(words, found, name, alias, value)
+  if found._minargs == 0 and type(value) == "boolean" then
+    return add_flag(words, name, value, alias)
+  end
+  local list = type(value) == "table" and found._maxcount > 1 and value or {value}
+  for _, item in ipairs(list) do words[#words + 1] = alias .. "=" .. text_of(name, item) end
+end
+
+local function add_option(words, command, name, value)
+  local dashed = tostring(name):gsub("_", "-")
+  local alias, opposite = "--" .. dashed, "--no-" .. dashed
+  local found, negative = find_option(command, alias), find_option(command, opposite)
+  if not found and not negative or type(name) ~= "string" then
+    error(("unknown option '%s'"):format(tostring(name)), 0)
+  end
+  if found and found._maxargs > 0 then return add_value(words, found, name, alias, value) end
+  add_flag(words, name, value, found and alias, negative and opposite)
+end
+
+local function runserver_of(parser)
+  for _, command in ipairs(parser._commands) do
+    if command._name == "runserver" then return command end
+  end
+end
+
+--- Options of `genet runserver` that were given in a table, as words of a command line.
+-- @tparam table given by their long names, with `_` for `-`
+-- @treturn {string,...}
+-- @raise when one is unknown or wrong
+-- @usage cli.run_arguments{port = 8000, patch = false} --> {"--no-patch", "--port=8000"}
+function cli.run_arguments(given)
+  local parser, words, names = new_parser("genet"), {}, {}
+  for name in pairs(given) do names[#names + 1] = name end
+  table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
+  for _, name in ipairs(names) do
+    add_option(words, runserver_of(parser), name, given[name])
+  end
+  local ok, problem = parser:pparse{"runserver", ".", table.unpack(words)}
+  if ok then return words end
+  error((problem:gsub("%-%-([%w-]+)", function(name) return (name:gsub("-", "_")) end)), 0)
+end
+
+-- The command line ----------------------------------------------------------------------------
+
 local TAKES_VALUE = {["--slice-ms"] = true, ["--cpu-limit"] = true} -- of `genet run`
 
 -- What follows the file of `genet run FILE` is the script's, options and all.

@@ -3,12 +3,10 @@
 
 local app = require "genet.app"
 local core = require "genet.core"
-local debugpage = require "genet.debugpage"
 local generations = require "genet.generations"
 local lfs = require "lfs"
-local live = require "genet.live"
-local peers = require "genet.debugpage.peers"
 local proxy = require "genet.proxy"
+local runner = require "genet.runner"
 
 local loader = {}
 
@@ -97,7 +95,9 @@ local function load_script(root, file)
   generations.watch(file)
   local chunk, problem = load_file(file)
   if not chunk then error(problem, 0) end
+  runner.take()
   local result = chunk(file)
+  if result == nil then result = runner.take() end
   if app.is(result) then
     root:include(result)
   elseif type(result) == "function" then
@@ -133,12 +133,12 @@ local function read_config(lines)
   return config
 end
 
--- What debug mode adds to an app.
+-- What debug mode adds to an app; without it none of this is loaded.
 local function attach_debug(root, debug_from)
-  local allowed, problem = peers.parse(debug_from)
+  local allowed, problem = require("genet.debugpage.peers").parse(debug_from)
   if not allowed then error("debug_from: " .. problem, 0) end
-  debugpage.attach(root, allowed)
-  live.attach(root, core.generation(), allowed)
+  require("genet.debugpage").attach(root, allowed)
+  require("genet.live").attach(root, core.generation(), allowed)
 end
 
 --- Loads a script, or every `*.lua` in a directory in the order of their names, into one app.
@@ -155,7 +155,7 @@ function loader.load(path, config)
   local root = app.new()
   local settings = read_config(config)
   proxy.trust(settings.trusted_proxies)
-  if generations.debug() then debugpage.begin() end
+  if generations.debug() then require("genet.debugpage").begin() end
   watch_modules()
   if mode == "directory" then
     generations.watch_scripts(path)
@@ -202,7 +202,7 @@ end
 -- @treturn string
 -- @usage loader.explain("scripts/shop.lua:3: unexpected symbol near 'x'")
 function loader.explain(problem)
-  if generations.debug() then debugpage.keep_problem(problem) end
+  if generations.debug() then require("genet.debugpage").keep_problem(problem) end
   return with_lines(problem)
 end
 

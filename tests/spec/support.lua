@@ -51,7 +51,10 @@ package.preload["genet.pool"] = function() return support.pool end
 local function nothing() end
 
 package.preload["genet.generations"] = function()
-  return {watch = nothing, watch_scripts = nothing, debug = nothing, keep = nothing, kept = nothing}
+  return {
+    watch = nothing, watch_scripts = nothing, debug = nothing, keep = nothing, kept = nothing,
+    served = nothing,
+  }
 end
 
 --- The C module of WebSockets: what specs need of it they put in.
