@@ -7,6 +7,7 @@ local lfs = require "lfs"
 
 local cli = {}
 
+local ENOENT = 2
 local UNITS = {[""] = 1, K = 1024, M = 1024 ^ 2, G = 1024 ^ 3}
 local LEVELS = {error = true, warn = true, info = true, debug = true}
 
@@ -293,9 +294,15 @@ local function configuration(options)
 end
 
 local function check_there(path, wanted)
-  local mode = lfs.attributes(path, "mode")
-  if not mode then refuse(("'%s': no such file or directory"):format(path)) end
+  local mode, problem, code = lfs.attributes(path, "mode")
+  if not mode then
+    local why = code == ENOENT and "no such file or directory" or problem:match("[^:]*$"):sub(2)
+    refuse(("'%s': %s"):format(path, why))
+  end
   if wanted and mode ~= wanted then refuse(("'%s' is not a %s"):format(path, wanted)) end
+  if mode ~= "file" and mode ~= "directory" then
+    refuse(("'%s' is neither a file nor a directory"):format(path))
+  end
 end
 
 --- Reads the command line. Prints and exits for help and version (0), and for misuse (2).

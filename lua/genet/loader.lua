@@ -5,6 +5,7 @@ local app = require "genet.app"
 local core = require "genet.core"
 local generations = require "genet.generations"
 local lfs = require "lfs"
+local log = require "genet.log"
 local proxy = require "genet.proxy"
 local runner = require "genet.runner"
 
@@ -49,12 +50,15 @@ end
 
 local function list_scripts(dir)
   local files = {}
-  for name in lfs.dir(dir) do
+  local ok, each, state = pcall(lfs.dir, dir)
+  if not ok then error(each:match("(cannot open .*)$") or each, 0) end
+  for name in each, state do
     local file = dir .. "/" .. name
     if name:find("^[^.].*%.lua$") and lfs.attributes(file, "mode") == "file" then
       files[#files + 1] = file
     end
   end
+  if #files == 0 then log.warn("'%s': there is no *.lua in it", dir) end
   table.sort(files)
   return files
 end
