@@ -8,6 +8,7 @@ local lfs = require "lfs"
 local cli = {}
 
 local ENOENT = 2
+local IMPLIED = {["--threaded"] = "--threaded=32"} -- what an option alone stands for
 local UNITS = {[""] = 1, K = 1024, M = 1024 ^ 2, G = 1024 ^ 3}
 local LEVELS = {error = true, warn = true, info = true, debug = true}
 
@@ -205,8 +206,8 @@ local function add_flag(words, name, value, positive, negative)
 end
 
 local function add_value(words, found, name, alias, value)
-  if found._minargs == 0 and type(value) == "boolean" then
-    return add_flag(words, name, value, alias)
+  if type(value) == "boolean" and (IMPLIED[alias] or not value) then
+    return add_flag(words, name, value, IMPLIED[alias])
   end
   local list = type(value) == "table" and found._maxcount > 1 and value or {value}
   for _, item in ipairs(list) do words[#words + 1] = alias .. "=" .. text_of(name, item) end
@@ -254,7 +255,7 @@ local TAKES_VALUE = {["--slice-ms"] = true, ["--cpu-limit"] = true} -- of `genet
 local function split(args)
   local ours, theirs = {}, {}
   for at, word in ipairs(args) do -- argparse would take the path for the number
-    ours[at] = word == "--threaded" and "--threaded=32" or word
+    ours[at] = IMPLIED[word] or word
   end
   if args[1] ~= "run" then return ours, theirs end
   for at = 2, #args do

@@ -59,6 +59,15 @@ describe("app:run", function()
     assert.equal(0, process:wait())
   end)
 
+  for _, mode in ipairs{"threaded = true", "processes = 2"} do
+    it("serves with " .. mode, function()
+      local url = serve(script .. ("app:run{port = 0, %s}"):format(mode))
+      for _ = 1, 10 do assert.equal("ran false", get(url)) end
+      process:signal("TERM")
+      assert.equal(0, process:wait())
+    end)
+  end
+
   it("changes nothing for genet runserver", function()
     local url = serve(script .. "app:run{port = 'nonsense'}", "runserver")
     assert.equal("ran false", get(url))
@@ -72,6 +81,12 @@ describe("app:run", function()
       "app.lua:8: app:run: option 'port': a string or a number was expected, not a table\n"},
     {"options that do not go together", "app:run{debug_from = 'any'}", 2,
       "genet: --debug-from needs --debug\n"},
+    {"threads and processes at once", "app:run{threaded = true, processes = 2}", 2,
+      "genet: --threaded and --processes exclude each other\n"},
+    {"threads and debug", "app:run{threaded = 4, debug = true}", 2,
+      "genet: --threaded does not go with --debug\n"},
+    {"processes and debug", "app:run{processes = 2, debug = true}", 2,
+      "genet: --processes does not go with --debug\n"},
     {"an address that cannot be listened on", "app:run{listen = 'nowhere'}", 1,
       "genet: cannot listen on nowhere: "},
     {"an error of the script", "app:run{port = 0} error 'late'", 1, "app.lua:8: late\n"},

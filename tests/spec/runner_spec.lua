@@ -13,6 +13,9 @@ describe("cli.run_arguments", function()
     {"numbers", {port = 8000.0, head_timeout = 0.5}, "--head-timeout=0.500000000 --port=8000"},
     {"texts", {host = "::1", max_body = "8M", drain = "3"}, "--drain=3 --host=::1 --max-body=8M"},
     {"lists", {listen = {"fd:3", "unix:/a b"}}, "--listen=fd:3 --listen=unix:/a b"},
+    {"modes", {threaded = true, processes = false}, "--threaded=32"},
+    {"a mode and its number", {threaded = 4, debug = true}, "--debug --threaded=4"},
+    {"processes", {processes = "auto"}, "--processes=auto"},
     {"one of a list", {listen = "fd:3"}, "--listen=fd:3"},
   } do
     it("makes words of " .. case[1], function()

@@ -53,7 +53,7 @@ local function nothing() end
 package.preload["genet.generations"] = function()
   return {
     watch = nothing, watch_scripts = nothing, debug = nothing, keep = nothing, kept = nothing,
-    served = nothing,
+    served = nothing, recall = nothing, record = nothing,
   }
 end
 
