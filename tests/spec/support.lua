@@ -15,6 +15,9 @@ local core = {
   yield = virtual.yield,
   now = virtual.now,
   generation = function() return 1 end,
+  processors = function() return 2 end,
+  loading = function() return false end,
+  worker = function() return {mode = "single", index = 0, count = 1} end,
 }
 
 function core.level()
