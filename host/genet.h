@@ -49,6 +49,7 @@ struct genet_options {
     int processes; /* that each serve as one without; 0: this one alone. They are this
                       program, started again with its arguments: it must come to
                       genet_run() with the same options */
+    bool systemd;  /* tell systemd, if it has started us, how things go */
     bool debug;    /* show errors, and who serves, in answers */
     double slice;  /* seconds that a handler may compute before others run; 0: it is
                       not preempted; 0.05 */

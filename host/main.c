@@ -5,6 +5,7 @@
 #include "libc/real.h"
 #include "log.h"
 #include "script.h"
+#include "systemd.h"
 #include "vm/vm.h"
 
 #include <lauxlib.h>
@@ -258,7 +259,18 @@ static void watch_signals(struct genet *g, bool processes)
 
 static int run_server(struct command *c)
 {
-    char error[256];
+    char error[256], **sockets = NULL;
+    int passed = gn_systemd_listen(c->list, &sockets, error, sizeof error);
+    if (passed < 0) {
+        fprintf(stderr, "genet: %s\n", error);
+        return EXIT_FAILED;
+    }
+    if (passed > 0) {
+        free_list(c->list);
+        c->list = sockets;
+        c->options.listen = (const char *const *)sockets;
+    }
+    c->options.systemd = true;
     c->options.ready = on_ready;
     struct genet *g = genet_new(&c->options, error, sizeof error);
     if (!g) {
@@ -271,6 +283,25 @@ static int run_server(struct command *c)
         fprintf(stderr, "genet: %s\n", genet_error(g));
     genet_free(g);
     return r < 0 ? EXIT_FAILED : 0;
+}
+
+/* ---- run ---- */
+
+/* A script that calls app:run() is then served, as the command line would. */
+static int run_script(struct command *c)
+{
+    static struct command serving; /* as in main() */
+    char **line = NULL;
+    int status = gn_script_run(c->path, c->list, &c->limits, c->patch, &line);
+    if (!line)
+        return status;
+    serving = (struct command){.argv = line};
+    while (line[serving.argc])
+        serving.argc++;
+    status = in_lua(read_command, &serving) < 0 ? EXIT_MISUSE : run_server(&serving);
+    free_command(&serving);
+    free_list(line);
+    return status;
 }
 
 /* ---- patches ---- */
@@ -315,7 +346,7 @@ int main(int argc, char **argv)
     if (c.verb == RUNSERVER)
         status = run_server(&c);
     else if (c.verb == RUN)
-        status = gn_script_run(c.path, c.list, &c.limits, c.patch);
+        status = run_script(&c);
     else if (c.verb == PATCHES)
         status = print_patches();
     else if (c.verb == MANAGE)

@@ -10,6 +10,8 @@
 
 #include <lauxlib.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct script {
     const char *file; /* NULL where a verb of the manager runs */
@@ -20,6 +22,7 @@ struct script {
         exchanges;     /* none: a plain script may define an app, but nobody asks it */
     struct gn_hub hub; /* for topics */
     struct gn_sockets sockets;
+    char **server; /* the command line that app:run() asks for; NULL: none */
     int status;
     bool awaits; /* its tasks; a verb of the manager may leave them behind */
 };
@@ -42,10 +45,43 @@ static int push_args(lua_State *L, const struct script *s)
     return n;
 }
 
-/* Where a script that has yielded goes on. */
+static char *copy(const char *text)
+{
+    char *made = strdup(text);
+    return made ? made : (abort(), NULL);
+}
+
+/* Makes a command line of the list of options on top of the stack. */
+static char **command_line(lua_State *L, const char *file)
+{
+    enum { BEFORE = 3 };
+    lua_Integer n = luaL_len(L, -1);
+    char **line = calloc((size_t)n + BEFORE + 1, sizeof *line);
+    if (!line)
+        abort();
+    line[0] = copy("genet");
+    line[1] = copy("runserver");
+    line[2] = copy(file);
+    for (lua_Integer i = 0; i < n; i++) {
+        lua_geti(L, -1, i + 1);
+        line[BEFORE + i] = copy(lua_tostring(L, -1));
+        lua_pop(L, 1);
+    }
+    return line;
+}
+
+/* The script has come to its end: has it called app:run()? */
 static int ended(lua_State *L, int status, lua_KContext context)
 {
-    (void)L, (void)status, (void)context;
+    struct script *s = (struct script *)context;
+    (void)status;
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    if (lua_getfield(L, -1, "genet.runner") == LUA_TNIL)
+        return 0;
+    lua_getfield(L, -1, "arguments");
+    lua_call(L, 0, 1);
+    if (!lua_isnil(L, -1))
+        s->server = command_line(L, s->file);
     return 0;
 }
 
@@ -72,8 +108,8 @@ static int run(lua_State *L)
     if (luaL_loadfile(L, s->file) != LUA_OK)
         return lua_error(L);
     int n = push_args(L, s);
-    lua_callk(L, n, 0, 0, ended);
-    return 0;
+    lua_callk(L, n, 0, (lua_KContext)s, ended);
+    return ended(L, LUA_OK, (lua_KContext)s);
 }
 
 /* ---- verbs of the manager ---- */
@@ -129,10 +165,10 @@ static int failed(lua_State *L)
 static void body(void *arg)
 {
     struct script *s = arg;
-    if (gn_vm_call(&s->vm, run, s, failed) == 0)
-        return;
-    s->status = 1;
-    gn_vm_cancel(&s->vm); /* else its timers would go on for ever */
+    if (gn_vm_call(&s->vm, run, s, failed) < 0)
+        s->status = 1;
+    if (s->status || s->server)
+        gn_vm_cancel(&s->vm); /* else its timers would go on for ever */
 }
 
 static void manage_body(void *arg)
@@ -174,10 +210,12 @@ static int run_on_fiber(struct script *s, void (*fn)(void *),
 }
 
 int gn_script_run(const char *file, char *const *args, const struct gn_limits *limits,
-                  bool patch)
+                  bool patch, char ***server)
 {
     struct script s = {.file = file, .args = args, .patch = patch};
-    return run_on_fiber(&s, body, limits);
+    run_on_fiber(&s, body, limits);
+    *server = s.server;
+    return s.status;
 }
 
 int gn_script_manage(char *const *args, const struct gn_limits *limits)

@@ -229,10 +229,21 @@ static int dispatch(lua_State *L)
     return answered(L, LUA_OK, (lua_KContext)c);
 }
 
+static int to_text(lua_State *L)
+{
+    luaL_tolstring(L, 1, NULL);
+    return 1;
+}
+
+/* Its __tostring may fail too. */
 static void log_error(lua_State *L, const struct gn_request *r)
 {
+    lua_pushcfunction(L, to_text);
+    lua_pushvalue(L, 2);
+    bool told = lua_pcall(L, 1, 1, 0) == LUA_OK;
     gn_log(GN_ERROR, "%s %s: %s\n%s", r->head->method, r->head->target,
-           luaL_tolstring(L, 2, NULL), lua_tostring(L, 3));
+           told ? lua_tostring(L, -1) : "an error that cannot be told",
+           lua_tostring(L, 3));
     lua_pop(L, 1);
 }
 

@@ -240,16 +240,24 @@ static void load_once(struct gn_generations *gs)
     tell_outcome(gs, gn_now() - start);
 }
 
+static void tell_load(struct gn_generations *gs, bool done)
+{
+    if (gs->options.on_load)
+        gs->options.on_load(gs, done);
+}
+
 /* Loads until nobody has asked since the last load began. */
 static void load_as_asked(void *arg)
 {
     struct gn_generations *gs = arg;
+    tell_load(gs, false);
     while (gs->answered != gs->asked) {
         unsigned covers = gs->asked;
         load_once(gs);
         gs->answered = covers;
         tell_change(gs);
     }
+    tell_load(gs, true);
     gs->loader = NULL;
     tell_change(gs);
 }

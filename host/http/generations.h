@@ -41,6 +41,9 @@ struct gn_generations_options {
     struct gn_limits limits; /* of each call into the app */
     bool record;             /* the sources are kept for other threads */
     bool debug; /* for who writes scripts: errors and changes show in pages */
+    /* Called before the scripts are loaded again, and, with `done`, after it; may wait;
+     * NULL */
+    void (*on_load)(struct gn_generations *, bool done);
     struct gn_watcher *watcher; /* is told what has been loaded; borrowed; or NULL */
     /* Called once another generation serves; may wait; NULL: nobody wants to know */
     void (*swapped)(struct gn_generations *, void *arg);

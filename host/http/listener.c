@@ -126,6 +126,9 @@ static int bind_first(const char *host, const char *port)
 
 static const char *why(int error)
 {
+    if (error == -EACCES)
+        return "Permission denied: ports below 1024 need the right to them "
+               "(CAP_NET_BIND_SERVICE)";
     return error < NOT_RESOLVED / 2 ? gai_strerror(error - NOT_RESOLVED)
                                     : strerror(-error);
 }

@@ -189,6 +189,13 @@ static int g_debug(lua_State *L)
     return 1;
 }
 
+/* generations.served() -> whether these scripts are */
+static int g_served(lua_State *L)
+{
+    lua_pushboolean(L, lua_touserdata(L, lua_upvalueindex(1)) != NULL);
+    return 1;
+}
+
 static const luaL_Reg functions[] = {
     {"reload", g_reload},
     {"latest", g_latest},
@@ -200,6 +207,7 @@ static const luaL_Reg functions[] = {
     {"record", g_record},
     {"recall", g_recall},
     {"debug", g_debug},
+    {"served", g_served},
     {NULL, NULL},
 };
 

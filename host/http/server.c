@@ -4,6 +4,7 @@
 #include "../libc/faults.h"
 #include "../log.h"
 #include "../sched/offload.h"
+#include "../systemd.h"
 #include "../vm/core.h"
 #include "acceptor.h"
 #include "control.h"
@@ -43,8 +44,11 @@ struct genet {
     struct gn_generations generations;
     struct gn_watcher watcher;
     struct gn_control control;
-    struct gn_parent *parent; /* while processes are supervised; else NULL */
-    struct gn_worker *worker; /* of a process that has a parent; else NULL */
+    bool stopping;             /* has begun to */
+    int64_t watchdog_ns;       /* see gn_systemd_watchdog() */
+    struct gn_fiber *watchdog; /* pings systemd; NULL when that does not ask for it */
+    struct gn_parent *parent;  /* while processes are supervised; else NULL */
+    struct gn_worker *worker;  /* of a process that has a parent; else NULL */
     struct gn_follower follower;
     atomic_int scale; /* by genet_scale(), to be done yet */
     int stop, reload; /* eventfds that genet_stop() and genet_reload() write to */
@@ -416,6 +420,67 @@ static void open_front(void *arg)
     g->status = -1;
 }
 
+/* ---- what systemd hears, if it has started us ---- */
+
+/* Of several processes the parent does. */
+static bool speaks(const struct genet *g)
+{
+    return g->options.systemd && !g->worker;
+}
+
+static void tell_load(const struct genet *g, bool done, unsigned generation,
+                      const char *error)
+{
+    if (!speaks(g) || g->stopping)
+        return;
+    if (done)
+        gn_systemd_reloaded(generation, error);
+    else
+        gn_systemd_reloading();
+}
+
+static void on_load(struct gn_generations *gs, bool done)
+{
+    tell_load(gs->options.arg, done, gs->last, gs->error);
+}
+
+static void on_load_of_all(const struct gn_supervisor *s, bool done, void *arg)
+{
+    tell_load(arg, done, s->generation, s->error);
+}
+
+/* Only while the scheduler comes round. */
+static void ping(void *arg)
+{
+    int64_t half = *(int64_t *)arg / 2;
+    while (gn_sleep_until(gn_after(half)) == 0)
+        gn_systemd_ping();
+}
+
+static void tell_ready(struct genet *g)
+{
+    if (!speaks(g))
+        return;
+    gn_systemd_ready(g->urls);
+    g->watchdog_ns = gn_systemd_watchdog();
+    if (g->watchdog_ns > 0)
+        g->watchdog = gn_fiber_new(g->sched, "watchdog", ping, &g->watchdog_ns);
+}
+
+static void end_watch(struct genet *g)
+{
+    if (g->watchdog)
+        gn_cancel(g->watchdog, -ECANCELED);
+    g->watchdog = NULL;
+}
+
+static void tell_stopping(struct genet *g)
+{
+    g->stopping = true;
+    if (speaks(g))
+        gn_systemd_stopping(g->options.drain + 4 * GN_ABORT_SECONDS);
+}
+
 static void open_generations(struct genet *g)
 {
     const struct genet_options *o = &g->options;
@@ -432,6 +497,7 @@ static void open_generations(struct genet *g)
                             .patch = o->patch,
                             .limits = {.slice = o->slice, .cpu = o->cpu_limit},
                             .debug = o->debug,
+                            .on_load = on_load,
                             .watcher = watch ? &g->watcher : NULL,
                             .swapped = on_swap,
                             .arg = g,
@@ -695,10 +761,13 @@ static void serve(void *arg)
     if (g->status == 0) {
         if (g->options.ready && !g->worker)
             g->options.ready(g, g->options.ready_arg);
+        tell_ready(g);
         gn_faults_begin();
         obey(g);
+        tell_stopping(g);
         drain(g);
         at_desk(g, close_front);
+        end_watch(g);
     } else {
         gn_watcher_close(&g->watcher);
         gn_generations_drain(&g->generations, gn_now());
@@ -721,6 +790,8 @@ static int begin_parenthood(struct genet *g)
         .processes = (unsigned)o->processes,
         .drain = (int64_t)(o->drain * GN_SECOND),
         .load_timeout = (int64_t)(o->load_timeout * GN_SECOND),
+        .on_load = on_load_of_all,
+        .arg = g,
     };
     raise_file_limit(g);
     if (open_listeners(g, g->listen) < 0)
@@ -742,9 +813,12 @@ static void supervise(void *arg)
     if (g->status == 0) {
         if (g->options.ready)
             g->options.ready(g, g->options.ready_arg);
+        tell_ready(g);
         obey(g);
+        tell_stopping(g);
         if (gn_parent_close(&parent) > 0)
             g->status = fail(g, "not all processes have ended in time");
+        end_watch(g);
         free(parent.supervisor.error);
     }
     g->parent = NULL;

@@ -580,16 +580,24 @@ static void load_once(struct gn_supervisor *s)
     forget_votes(s);
 }
 
+static void tell_load(const struct gn_supervisor *s, bool done)
+{
+    if (s->options.on_load)
+        s->options.on_load(s, done, s->options.arg);
+}
+
 /* Loads until nobody has asked since the last load began. */
 static void load_as_asked(void *arg)
 {
     struct gn_supervisor *s = arg;
+    tell_load(s, false);
     while (s->answered != s->asked) {
         unsigned covers = s->asked;
         load_once(s);
         s->answered = covers;
         tell_change(s);
     }
+    tell_load(s, true);
     s->loader = NULL;
     s->fibers--;
     tell_change(s);

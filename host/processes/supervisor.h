@@ -22,6 +22,8 @@ struct gn_listening {
     bool secure; /* it speaks TLS */
 };
 
+struct gn_supervisor;
+
 struct gn_supervisor_options {
     unsigned processes;
     const struct gn_listening *listening; /* borrowed */
@@ -30,6 +32,9 @@ struct gn_supervisor_options {
     int64_t load_timeout; /* ns that loading may take */
     const char *control;  /* of the parent's control socket; those of the processes have
                              their number behind it; borrowed; NULL: none */
+    /* Called before all load again, and, with `done`, after it; may wait; NULL */
+    void (*on_load)(const struct gn_supervisor *, bool done, void *arg);
+    void *arg;
 };
 
 /* A place for a process, and the process that has it. */

@@ -148,6 +148,13 @@ static inline lua_State *enter(struct gn_guard *g, lua_State *L)
     return outer;
 }
 
+static __attribute__((noinline)) void failed(struct gn_call *c, lua_State *L)
+{
+    allow_hooks(c->vm, L);
+    if (L != c->L && lua_status(L) > LUA_YIELD)
+        gn_vm_show_failure(c->vm, L, c->L);
+}
+
 static inline int resume(struct gn_call *c, lua_State *L, lua_State *from, int args,
                          int *results)
 {
@@ -155,7 +162,7 @@ static inline int resume(struct gn_call *c, lua_State *L, lua_State *from, int a
     int status = real_resume(L, from, args, results);
     enter(&c->guard, outer);
     if (status > LUA_YIELD)
-        allow_hooks(c->vm, L);
+        failed(c, L);
     return status;
 }
 

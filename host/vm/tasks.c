@@ -164,6 +164,19 @@ static int t_on_end(lua_State *L)
     return 0;
 }
 
+/* tasks.on_failure(fn): fn(thread, error, owner) is called when a call or a coroutine
+ * has failed, before anything on its Lua thread is closed; see gn_vm_show_failure(). It
+ * must not wait. */
+static int t_on_failure(lua_State *L)
+{
+    struct gn_vm *vm = gn_vm_of(L);
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_settop(L, 1);
+    luaL_unref(L, LUA_REGISTRYINDEX, vm->on_failure);
+    vm->on_failure = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
 /* Whether a traceback is kept of the error at index 1. */
 static bool is_kept(lua_State *L, const struct gn_call *c)
 {
@@ -375,11 +388,17 @@ static const luaL_Reg scope_methods[] = {{"leave", scope_leave}, {NULL, NULL}};
 /* ---- the module ---- */
 
 static const luaL_Reg functions[] = {
-    {"spawn", t_spawn},     {"self", t_self},
-    {"current", t_current}, {"set_current", t_set_current},
-    {"on_end", t_on_end},   {"keep_traceback", t_keep_traceback},
-    {"waits", t_waits},     {"scope", t_scope},
-    {"hold", t_hold},       {NULL, NULL},
+    {"spawn", t_spawn},
+    {"self", t_self},
+    {"current", t_current},
+    {"set_current", t_set_current},
+    {"on_end", t_on_end},
+    {"on_failure", t_on_failure},
+    {"keep_traceback", t_keep_traceback},
+    {"waits", t_waits},
+    {"scope", t_scope},
+    {"hold", t_hold},
+    {NULL, NULL},
 };
 
 /* Leaves a new metatable on the stack. */

@@ -11,21 +11,39 @@
 
 #include <errno.h>
 #include <lauxlib.h>
+#include <limits.h>
 #include <lualib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { IDLE_MOST = 256 };
 
+static const char BESIDE[] = "/../share/genet/lua"; /* from where the program is */
+
 /* ---- life ---- */
+
+/* Where the framework's files are: as the environment says; beside the program where
+ * that was installed; in the source tree. The result is in `room` or static. */
+static const char *framework_dir(char room[PATH_MAX])
+{
+    const char *told = getenv("GENET_LUA_DIR");
+    if (told && *told)
+        return told;
+    char path[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - sizeof BESIDE);
+    char *slash = n > 0 ? memrchr(path, '/', (size_t)n) : NULL;
+    if (slash)
+        strcpy(slash, BESIDE);
+    return slash && realpath(path, room) ? room : GN_LUA_DIR;
+}
 
 /* Puts the framework's directory in front of package.path. */
 static void add_framework(lua_State *L)
 {
-    const char *dir = getenv("GENET_LUA_DIR");
-    if (!dir || !*dir)
-        dir = GN_LUA_DIR;
+    char room[PATH_MAX];
+    const char *dir = framework_dir(room);
     gn_vm_of(L)->framework = lua_pushfstring(L, "%s/genet/", dir);
     luaL_ref(L, LUA_REGISTRYINDEX); /* for as long as the state is there */
     lua_getglobal(L, "package");
@@ -86,7 +104,8 @@ static lua_State *new_state(void)
 
 int gn_vm_open(struct gn_vm *vm)
 {
-    *vm = (struct gn_vm){.L = new_state(), .on_end = LUA_NOREF};
+    *vm =
+        (struct gn_vm){.L = new_state(), .on_end = LUA_NOREF, .on_failure = LUA_NOREF};
     gn_list_init(&vm->calls);
     if (!vm->L)
         return -ENOMEM;
@@ -178,6 +197,46 @@ static int resume(struct gn_call *c, int args)
     return status;
 }
 
+struct failure {
+    lua_State *L, *owner;
+};
+
+/* A slot beyond the top of a stack is always there, see EXTRA_STACK in Lua. */
+static void push_thread_of(lua_State *L, lua_State *thread)
+{
+    if (thread == NULL) {
+        lua_pushnil(L);
+        return;
+    }
+    lua_pushthread(thread);
+    lua_xmove(thread, L, 1);
+}
+
+static int show_failure(lua_State *L)
+{
+    const struct failure *f = lua_touserdata(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, gn_vm_of(L)->on_failure);
+    push_thread_of(L, f->L);
+    lua_pushvalue(f->L, -1);
+    lua_xmove(f->L, L, 1);
+    push_thread_of(L, f->owner);
+    lua_call(L, 3, 0);
+    return 0;
+}
+
+void gn_vm_show_failure(struct gn_vm *vm, lua_State *failed, lua_State *owner)
+{
+    struct failure f = {failed, owner};
+    if (vm->on_failure == LUA_NOREF || lua_gettop(failed) == 0)
+        return;
+    lua_pushcfunction(vm->L, show_failure);
+    lua_pushlightuserdata(vm->L, &f);
+    if (lua_pcall(vm->L, 1, 0, 0) == LUA_OK)
+        return;
+    gn_log(GN_DEBUG, "no picture of a failure: %s", lua_tostring(vm->L, -1));
+    lua_pop(vm->L, 1);
+}
+
 struct dead {
     lua_State *L;
     int traceback; /* in the registry */
@@ -225,6 +284,7 @@ static void bury(struct gn_call *c)
     lua_pushlightuserdata(vm->L, &dead);
     if (lua_pcall(vm->L, 1, 0, 0) != LUA_OK)
         lua_pop(vm->L, 1);
+    gn_vm_show_failure(vm, L, NULL);
     lua_resetthread(L); /* leaves the error alone on the stack */
     lua_rawgeti(L, LUA_REGISTRYINDEX, dead.traceback);
     luaL_unref(L, LUA_REGISTRYINDEX, dead.traceback);

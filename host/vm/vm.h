@@ -32,6 +32,7 @@ struct gn_vm {
     struct gn_fiber *waiter;       /* in gn_vm_wait(), or NULL */
     bool closing;                  /* gn_vm_cancel() has been called */
     int on_end; /* in the registry: what to tell of ended calls that had a `current` */
+    int on_failure;  /* in the registry: who looks at each Lua thread that has failed */
     unsigned number; /* of the generation it is; 0: a plain script's */
     bool retired;    /* a later one serves; this one ends what it has begun */
     const struct gn_role
@@ -97,6 +98,11 @@ struct gn_call *gn_vm_spawn(lua_State *L, int args, enum gn_call_kind);
 
 /* The state that a Lua thread belongs to. */
 struct gn_vm *gn_vm_of(lua_State *);
+
+/* Shows a Lua thread that has failed, with its error on top, to who has asked for that:
+ * on_failure(thread, error, owner), on the main Lua thread. The owner is the Lua thread
+ * of the call that a coroutine runs in; NULL for a call's own. */
+void gn_vm_show_failure(struct gn_vm *, lua_State *failed, lua_State *owner);
 
 /* The innermost call that runs on this fiber; NULL outside Lua. */
 struct gn_call *gn_call_self(void);

@@ -533,6 +533,20 @@ function App:retire()
   end
 end
 
+--- Has `genet run` serve this script when it has come to its end: in a state of its own, so what
+-- the script has started ends before. `genet runserver` passes over it, but for a script that
+-- returns nothing: this is then its app.
+-- @tparam ?table options those of `genet runserver` by their long names, with `_` for `-`: `host`,
+--   `port`, `debug` and so on; flags are true or false, what may be given again is a list
+-- @raise when an option is unknown or wrong
+-- @usage app:run{host = "0.0.0.0", port = 8000, debug = true}
+function App:run(options)
+  if not app.is(self) then error("an app was expected: write app:run, not app.run", 2) end
+  if options ~= nil then check.type(options, "app:run", "table") end
+  require("genet.runner").run(self, options)
+  return nil -- no tail call: errors name the caller's place
+end
+
 -- Requests ------------------------------------------------------------------------------------
 
 -- The answer to a request that no route takes; `detail` is what the router says of it.

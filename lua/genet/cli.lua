@@ -7,6 +7,8 @@ local lfs = require "lfs"
 
 local cli = {}
 
+local ENOENT = 2
+local IMPLIED = {["--threaded"] = "--threaded=32"} -- what an option alone stands for
 local UNITS = {[""] = 1, K = 1024, M = 1024 ^ 2, G = 1024 ^ 3}
 local LEVELS = {error = true, warn = true, info = true, debug = true}
 
@@ -53,6 +55,11 @@ local function proxy_range(text)
   return nil, problem
 end
 
+local function debug_range(text)
+  if text == "any" or proxy_range(text) then return text end
+  return nil, ("'%s' is not an address, ADDR/BITS, unix or any"):format(text)
+end
+
 -- An option whose bad values are told together with its name.
 local function option(command, names, description, convert)
   local name = names:match("%-%-%S+")
@@ -80,6 +87,8 @@ local function add_runserver(parser)
   option(command, "-p --port", "The port to listen on; 0 takes a free one. (default: 5000)",
     integer(0, 65535))
   command:flag("-d --debug", "For who writes scripts: reload on changes, show errors in pages.")
+  option(command, "--debug-from", "Who else than this machine may see errors in pages: ADDR, "
+    .. "ADDR/BITS, unix or any. May be given again.", debug_range):argname("<address>"):count("*")
   command:flag("-r --reload", "Load the scripts again when one has changed.")
   command:flag("-R --no-reload", "Do not, in spite of --debug.")
   command:option("--listen", "Listen on HOST:PORT, [IPV6]:PORT, unix:PATH[?mode=0660] or fd:N, "
@@ -203,6 +212,75 @@ local function addresses(options)
   return list
 end
 
+-- Options of app:run --------------------------------------------------------------------------
+
+local function find_option(command, alias)
+  for _, candidate in ipairs(command._options) do
+    for _, known in ipairs(candidate._aliases) do
+      if known == alias and alias ~= "--help" then return candidate end
+    end
+  end
+end
+
+local function misfit(name, wanted, value)
+  error(("option '%s': %s was expected, not a %s"):format(name, wanted, type(value)), 0)
+end
+
+local function text_of(name, value)
+  if type(value) == "string" then return value end
+  if type(value) ~= "number" then misfit(name, "a string or a number", value) end
+  return math.tointeger(value) and ("%d"):format(value) or ("%.9f"):format(value)
+end
+
+local function add_flag(words, name, value, positive, negative)
+  if type(value) ~= "boolean" then misfit(name, "true or false", value) end
+  words[#words + 1] = value and positive or not value and negative or nil
+end
+
+local function add_value(words, found, name, alias, value)
+  if type(value) == "boolean" and (IMPLIED[alias] or not value) then
+    return add_flag(words, name, value, IMPLIED[alias])
+  end
+  local list = type(value) == "table" and found._maxcount > 1 and value or {value}
+  for _, item in ipairs(list) do words[#words + 1] = alias .. "=" .. text_of(name, item) end
+end
+
+local function add_option(words, command, name, value)
+  local dashed = tostring(name):gsub("_", "-")
+  local alias, opposite = "--" .. dashed, "--no-" .. dashed
+  local found, negative = find_option(command, alias), find_option(command, opposite)
+  if not found and not negative or type(name) ~= "string" then
+    error(("unknown option '%s'"):format(tostring(name)), 0)
+  end
+  if found and found._maxargs > 0 then return add_value(words, found, name, alias, value) end
+  add_flag(words, name, value, found and alias, negative and opposite)
+end
+
+local function runserver_of(parser)
+  for _, command in ipairs(parser._commands) do
+    if command._name == "runserver" then return command end
+  end
+end
+
+--- Options of `genet runserver` that were given in a table, as words of a command line.
+-- @tparam table given by their long names, with `_` for `-`
+-- @treturn {string,...}
+-- @raise when one is unknown or wrong
+-- @usage cli.run_arguments{port = 8000, patch = false} --> {"--no-patch", "--port=8000"}
+function cli.run_arguments(given)
+  local parser, words, names = cli.parser(), {}, {}
+  for name in pairs(given) do names[#names + 1] = name end
+  table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
+  for _, name in ipairs(names) do
+    add_option(words, runserver_of(parser), name, given[name])
+  end
+  local ok, problem = parser:pparse{"runserver", ".", table.unpack(words)}
+  if ok then return words end
+  error((problem:gsub("%-%-([%w-]+)", function(name) return (name:gsub("-", "_")) end)), 0)
+end
+
+-- The command line ----------------------------------------------------------------------------
+
 local TAKES_VALUE = {["--slice-ms"] = true, ["--cpu-limit"] = true} -- of `genet run`
 
 -- What stands before the verb: whether help is asked for, the site that -C names, and where the
@@ -236,7 +314,7 @@ end
 local function split(args)
   local ours, theirs = {}, {}
   for at, word in ipairs(args) do -- argparse would take the path for the number
-    ours[at] = word == "--threaded" and "--threaded=32" or word
+    ours[at] = IMPLIED[word] or word
   end
   local _, _, verb = before_verb(args)
   if args[verb] == "test" then return split_at_dashes(args) end
@@ -283,14 +361,24 @@ end
 
 -- What app.config is told, as NAME=VALUE.
 local function configuration(options)
-  local proxies = options.trusted_proxy
-  return #proxies > 0 and {"trusted_proxies=" .. table.concat(proxies, ",")} or {}
+  local list = {}
+  for name, values in pairs{trusted_proxies = options.trusted_proxy,
+      debug_from = options.debug_from} do
+    if #values > 0 then list[#list + 1] = name .. "=" .. table.concat(values, ",") end
+  end
+  return list
 end
 
 local function check_there(path, wanted)
-  local mode = lfs.attributes(path, "mode")
-  if not mode then refuse(("'%s': no such file or directory"):format(path)) end
+  local mode, problem, code = lfs.attributes(path, "mode")
+  if not mode then
+    local why = code == ENOENT and "no such file or directory" or problem:match("[^:]*$"):sub(2)
+    refuse(("'%s': %s"):format(path, why))
+  end
   if wanted and mode ~= wanted then refuse(("'%s' is not a %s"):format(path, wanted)) end
+  if mode ~= "file" and mode ~= "directory" then
+    refuse(("'%s' is neither a file nor a directory"):format(path))
+  end
 end
 
 local FINISH = {}
@@ -306,6 +394,7 @@ function FINISH.runserver(options)
   check_there(options.path)
   check_tls(options)
   check_modes(options)
+  if #options.debug_from > 0 and not options.debug then refuse("--debug-from needs --debug") end
   options.listen = addresses(options)
   options.config = configuration(options)
   options.patch = not options.no_patch

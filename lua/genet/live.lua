@@ -2,9 +2,11 @@
 -- has made it, and each page reloads itself when another serves, or shows why none does.
 -- @module genet.live
 
+local debugpage = require "genet.debugpage"
 local exchange = require "genet.exchange"
 local generations = require "genet.generations"
 local json = require "genet.json"
+local peers = require "genet.debugpage.peers"
 
 local live = {}
 
@@ -15,27 +17,40 @@ local SCRIPT = [[
 
 <script>
 (function () {
-  var events = new EventSource("%s?%d"), banner;
-  events.addEventListener("reload", function () { location.reload(); });
+  var events = new EventSource("%s?%d"), page = "%s", banner, told;
+  var on_page = location.pathname === page;
+  events.addEventListener("reload", function () {
+    if (!on_page) return location.reload();
+    var back = decodeURIComponent(location.hash.slice(1));
+    location.replace(/^\/[^\/\\]/.test(back) ? back : "/");
+  });
   events.addEventListener("problem", function (event) {
+    if (on_page && told && told !== event.data) location.reload();
+    told = event.data;
+    if (on_page) return;
     banner = banner || document.body.appendChild(document.createElement("pre"));
     banner.id = "genet-problem";
     banner.style = "position:fixed;inset:auto 0 0 0;margin:0;padding:1em;z-index:2147483647;"
       + "background:#800;color:#fff;white-space:pre-wrap;max-height:50vh;overflow:auto";
-    banner.textContent = JSON.parse(event.data);
+    banner.textContent = JSON.parse(event.data) + "\n\n";
+    var link = banner.appendChild(document.createElement("a"));
+    link.href = page + "#" + encodeURIComponent(location.pathname + location.search);
+    link.style.color = "#fff";
+    link.textContent = "Show the traceback";
   });
 })();
 </script>
 ]]
 
 -- Sends what becomes of the generation until another serves. Waits.
-local function tell(req, mine)
+local function tell(req, mine, allowed)
   local told
+  local trusted = peers.may_see(allowed, req._exchange)
   req:start(200, {["Content-Type"] = "text/event-stream", ["Cache-Control"] = "no-store"})
   while true do
     local serves, problem = generations.latest()
     if serves ~= mine then return req:write("event: reload\ndata:\n\n") end
-    if problem and problem ~= told then
+    if trusted and problem and problem ~= told then
       req:write(("event: problem\ndata: %s\n\n"):format(json.encode(problem)))
     end
     told = problem
@@ -53,12 +68,14 @@ end
 --- Adds this to an app whose routes are all there.
 -- @tparam App app
 -- @tparam integer number of its generation
--- @usage if generations.debug() then live.attach(app, core.generation()) end
-function live.attach(app, number)
+-- @tparam table allowed who is told why the scripts could not be loaded: see
+--   `genet.debugpage.peers`
+-- @usage live.attach(app, core.generation(), peers.parse())
+function live.attach(app, number, allowed)
   local header = ("X-Genet-Generation: %d\r\n"):format(number)
-  local script = SCRIPT:format(PATH, number)
+  local script = SCRIPT:format(PATH, number, debugpage.PATH)
 
-  app:get(PATH, function(req) tell(req, tonumber(req.query)) end)
+  app:get(PATH, function(req) tell(req, tonumber(req.query), allowed) end)
 
   local start = exchange.start
   function exchange.start(x, status, head, length)
@@ -74,7 +91,8 @@ function live.attach(app, number)
 
   function app:failed(...)
     local status, head, body, logged = failed(self, ...)
-    return status, head and head .. header, body, logged
+    if not status then return nil, nil, nil, logged end
+    return status, head .. header, is_page(head) and body .. script or body, logged
   end
 end
 

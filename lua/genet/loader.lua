@@ -5,8 +5,9 @@ local app = require "genet.app"
 local core = require "genet.core"
 local generations = require "genet.generations"
 local lfs = require "lfs"
-local live = require "genet.live"
+local log = require "genet.log"
 local proxy = require "genet.proxy"
+local runner = require "genet.runner"
 
 local loader = {}
 
@@ -49,12 +50,15 @@ end
 
 local function list_scripts(dir)
   local files = {}
-  for name in lfs.dir(dir) do
+  local ok, each, state = pcall(lfs.dir, dir)
+  if not ok then error(each:match("(cannot open .*)$") or each, 0) end
+  for name in each, state do
     local file = dir .. "/" .. name
     if name:find("^[^.].*%.lua$") and lfs.attributes(file, "mode") == "file" then
       files[#files + 1] = file
     end
   end
+  if #files == 0 then log.warn("'%s': there is no *.lua in it", dir) end
   table.sort(files)
   return files
 end
@@ -95,7 +99,9 @@ local function load_script(root, file)
   generations.watch(file)
   local chunk, problem = load_file(file)
   if not chunk then error(problem, 0) end
+  runner.take()
   local result = chunk(file)
+  if result == nil then result = runner.take() end
   if app.is(result) then
     root:include(result)
   elseif type(result) == "function" then
@@ -138,6 +144,14 @@ local function tell(report, fn, ...)
   if not ok then report(problem) end
 end
 
+-- What debug mode adds to an app; without it none of this is loaded.
+local function attach_debug(root, debug_from)
+  local allowed, problem = require("genet.debugpage.peers").parse(debug_from)
+  if not allowed then error("debug_from: " .. problem, 0) end
+  require("genet.debugpage").attach(root, allowed)
+  require("genet.live").attach(root, core.generation(), allowed)
+end
+
 --- Loads a script, or every `*.lua` in a directory in the order of their names, into one app.
 -- Raises when a script cannot be read, fails, returns something else than an app or a function
 -- that takes one, or defines a route twice. Waits when a script does.
@@ -151,7 +165,9 @@ function loader.load(path, config, report)
   local mode, problem = lfs.attributes(path, "mode")
   if not mode then error(problem, 0) end
   local root = app.new()
-  proxy.trust(read_config(config).trusted_proxies)
+  local settings = read_config(config)
+  proxy.trust(settings.trusted_proxies)
+  if generations.debug() then require("genet.debugpage").begin() end
   watch_modules()
   local files = {path}
   if mode == "directory" then
@@ -162,7 +178,7 @@ function loader.load(path, config, report)
     loader.search_beside(path)
   end
   for _, file in ipairs(files) do tell(report, load_script, root, file) end
-  if generations.debug() then live.attach(root, core.generation()) end
+  if generations.debug() then attach_debug(root, settings.debug_from) end
   tell(report, root.freeze, root)
   return root
 end
@@ -177,11 +193,8 @@ local function place_of(problem)
   end
 end
 
---- An error of loading with the lines of the script that it is about.
--- @tparam string problem comes back as it is when it names no `file:line:`
--- @treturn string
--- @usage loader.explain("scripts/shop.lua:3: unexpected symbol near 'x'")
-function loader.explain(problem)
+-- Comes back as it is when it names no `file:line:`.
+local function with_lines(problem)
   local source, about = place_of(problem)
   if not source then return problem end
   local lines, at = {problem}, 0
@@ -194,6 +207,16 @@ function loader.explain(problem)
   end
   source:close()
   return table.concat(lines, "\n")
+end
+
+--- An error of loading with the lines of the script that it is about. In debug mode keeps a page
+-- about it for the generation that serves on.
+-- @tparam string problem comes back as it is when it names no `file:line:`
+-- @treturn string
+-- @usage loader.explain("scripts/shop.lua:3: unexpected symbol near 'x'")
+function loader.explain(problem)
+  if generations.debug() then require("genet.debugpage").keep_problem(problem) end
+  return with_lines(problem)
 end
 
 return loader

@@ -326,7 +326,18 @@ local function settle(scope, ok, ...)
   error(first, 0)
 end
 
+local on_caught
+
+--- Has a function called, in the message handler, with each error that `genet.timeout` catches to
+-- raise it again.
+-- @tparam function fn
+-- @usage task.on_caught(function(err) print(debug.traceback(err)) end)
+function task.on_caught(fn)
+  on_caught = fn
+end
+
 local function keep_traceback(err)
+  if on_caught then on_caught(err) end
   tasks.keep_traceback(err, debug.traceback(nil, 2))
   return err
 end

@@ -53,6 +53,65 @@ describe("a script that does not load", function()
   end)
 end)
 
+describe("a path", function()
+  local directory
+
+  setup(function()
+    directory = support.directory{["readme.txt"] = "no script", ["bytes.lua"] = "\27Lua"}
+    assert(os.execute("mkfifo " .. directory .. "/pipe"))
+  end)
+  teardown(function() support.remove(directory) end)
+
+  local NONE = "%s: no such file or directory"
+  local cases = {
+    {"that is not there", "runserver", "/nowhere", 2, NONE},
+    {"that is not there", "run", "/nowhere", 2, NONE},
+    {"that is empty", "runserver", "", 2, NONE},
+    {"that leads through a file", "runserver", "/readme.txt/x", 2, "%s: Not a directory"},
+    {"that is a pipe", "runserver", "/pipe", 2, "%s is neither a file nor a directory"},
+    {"that is a pipe", "run", "/pipe", 2, "%s is not a file"},
+    {"that is a directory", "run", ".", 2, "%s is not a file"},
+    {"that is no Lua", "runserver", "/bytes.lua", 1, "bad binary format"},
+  }
+  for _, case in ipairs(cases) do
+    local what, verb, name, status, message = table.unpack(case)
+    it(("%s ends genet %s with one clear line"):format(what, verb), function()
+      local path = name == "." and directory .. "/empty" or name == "" and "" or directory .. name
+      if name == "." then os.execute("mkdir -p " .. path) end
+      local result = support.run{verb, path}
+      assert.equal(status, result.status)
+      assert.equal("", result.out)
+      assert.truthy(is_one_line(result.err), result.err)
+      assert.truthy(result.err:find(message:format("'" .. path .. "'"), 1, true), result.err)
+    end)
+  end
+end)
+
+it("a directory without scripts is served, with a warning that says so", function()
+  local server = support.serve{scripts = {["readme.txt"] = "no script"}}
+  finally(function() server:stop() end)
+  assert.equal(404, server:get("/").status)
+  server:wait_for_log(("warn  [1] '%s': there is no *.lua in it\n"):format(server.scripts))
+end)
+
+describe("an address", function()
+  local cases = {
+    {"of another machine", "192.0.2.1:0", "Cannot assign requested address"},
+    {"of a name that is none", "no-such-host.invalid:0", ""},
+    {"without a port", "127.0.0.1", "HOST:PORT, [IPV6]:PORT, unix:PATH or fd:N was expected"},
+    {"of a directory that is not there", "unix:/nowhere/x", "No such file or directory"},
+  }
+  for _, case in ipairs(cases) do
+    it(case[1] .. " ends the start with one line that names it", function()
+      local result = run_scripts({["main.lua"] = app}, {"--listen", case[2]})
+      assert.equal(1, result.status)
+      assert.truthy(is_one_line(result.err), result.err)
+      assert.truthy(result.err:find(("cannot listen on %s: %s"):format(case[2], case[3]), 1, true),
+        result.err)
+    end)
+  end
+end)
+
 describe("a port", function()
   it("that is taken ends the start with one clear line", function()
     local listener = assert(socket.bind("127.0.0.1", 0))

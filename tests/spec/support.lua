@@ -15,6 +15,9 @@ local core = {
   yield = virtual.yield,
   now = virtual.now,
   generation = function() return 1 end,
+  processors = function() return 2 end,
+  loading = function() return false end,
+  worker = function() return {mode = "single", index = 0, count = 1} end,
 }
 
 function core.level()
@@ -51,8 +54,10 @@ package.preload["genet.pool"] = function() return support.pool end
 local function nothing() end
 
 package.preload["genet.generations"] = function()
-  return {watch = nothing, watch_scripts = nothing, debug = nothing, keep = nothing, kept = nothing,
-    recall = nothing, record = nothing}
+  return {
+    watch = nothing, watch_scripts = nothing, debug = nothing, keep = nothing, kept = nothing,
+    served = nothing, recall = nothing, record = nothing,
+  }
 end
 
 --- The C module of WebSockets: what specs need of it they put in.
