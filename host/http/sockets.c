@@ -280,7 +280,7 @@ static int s_publish(lua_State *L)
     struct gn_frame *f = gn_frame_new(kind, message, length);
     if (!f)
         return luaL_error(L, "not enough memory");
-    size_t taken = gn_topics_publish(&self(L)->hub->topics, topic, n, f);
+    size_t taken = gn_hub_publish(self(L)->hub, topic, n, f);
     gn_frame_unref(f);
     if (gn_fiber_self())
         gn_spend(taken * COST);
