@@ -5,16 +5,20 @@
 #ifndef GN_HUB_H
 #define GN_HUB_H
 
+#include "../bus/bus.h"
 #include "decoder.h"
 #include "deflate.h"
 #include "topics.h"
 
 struct gn_sched;
 
+enum { GN_PUBLISH_COST = 1024 }; /* of a receiver, as gn_spend() counts */
+
 struct gn_hub_options {
     size_t queue; /* bytes that may wait for a slow reader */
     int64_t ping; /* ns of silence after which a peer is asked whether it is there, and
                      after twice as many dropped; 0: never */
+    struct gn_bus *bus; /* of the host; NULL: this hub is alone */
 };
 
 struct gn_hub {
@@ -26,15 +30,17 @@ struct gn_hub {
     unsigned spare_count;
     struct gn_list unsent; /* sockets whose queue a publisher has filled */
     bool flushing;         /* a fiber is at work on those */
+    struct gn_bus_member member;
 };
 
+/* On the thread of its scheduler. */
 void gn_hub_init(struct gn_hub *, struct gn_sched *, const struct gn_hub_options *);
 
 /* Every socket must have ended. May wait. */
 void gn_hub_term(struct gn_hub *);
 
-/* Gives the frame to all who have joined the topic. Returns how many took it. Never
- * waits. */
+/* Gives the frame to all who have joined the topic here, and to the bus. Returns how
+ * many took it here. Never waits. */
 size_t gn_hub_publish(struct gn_hub *, const char *topic, size_t n, struct gn_frame *);
 
 /* Returns an idle decoder, owned; NULL when out of memory. */
