@@ -193,8 +193,9 @@ int gn_redis_check(const char *url, char *error, size_t room)
     free(p.text);
     if (!problem)
         return 0;
-    /* Not the URL itself: it may hold a password. */
-    snprintf(error, room, "bad URL of Redis: %s", problem);
+    /* Without the URL, which may hold a password. */
+    snprintf(error, room, "a URL such as redis://127.0.0.1:6379 was expected: %s",
+             problem);
     return -EINVAL;
 }
 

@@ -1,6 +1,7 @@
 /* The server: genet.h, made of a scheduler, the app, a listener and the front. */
 #include "../genet.h"
 
+#include "../bus/redis.h"
 #include "../libc/faults.h"
 #include "../log.h"
 #include "../sched/offload.h"
@@ -28,6 +29,9 @@ struct genet {
     char *control_path;                      /* NULL: the usual place */
     struct gn_tls_site *tls;
     struct gn_wires wires;
+    char *bus_url; /* or NULL */
+    struct gn_bus bus;
+    struct gn_redis *redis; /* NULL without a URL */
     struct gn_hub hub;
     struct gn_acceptor acceptor;
     char urls[GN_LISTENERS * 161];
@@ -85,12 +89,20 @@ static char **copy_list(const char *const *list)
     return copy;
 }
 
+int genet_check_bus(const char *url, char *error, size_t room)
+{
+    return gn_redis_check(url, error, room) < 0 ? -1 : 0;
+}
+
 struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
 {
+    if (o->bus && genet_check_bus(o->bus, error, room) < 0)
+        return NULL;
     struct genet *g = calloc(1, sizeof *g);
     if (!g)
         goto fail;
     g->options = *o;
+    gn_bus_init(&g->bus);
     gn_log_set_speaker(gn_vm_speaker);
     g->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->reload = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -101,11 +113,13 @@ struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
     g->keys = copy_list(o->keys);
     g->client_ca = o->client_ca ? strdup(o->client_ca) : NULL;
     g->control_path = o->control ? strdup(o->control) : NULL;
+    g->bus_url = o->bus ? strdup(o->bus) : NULL;
     g->sched = gn_sched_new();
     if (g->sched)
         g->sched->pool = gn_pool_new(GN_POOL_THREADS);
     if (g->stop >= 0 && g->reload >= 0 && g->path && g->listen && g->config &&
-        g->certificates && g->keys && g->sched && g->sched->pool)
+        g->certificates && g->keys && g->sched && g->sched->pool &&
+        (g->bus_url || !o->bus))
         return g;
 fail:
     snprintf(error, room, "cannot start: %s", strerror(errno));
@@ -132,6 +146,8 @@ void genet_free(struct genet *g)
     free_list(g->keys);
     free(g->client_ca);
     free(g->control_path);
+    free(g->bus_url);
+    gn_bus_term(&g->bus);
     gn_tls_site_unref(g->tls);
     free(g);
 }
@@ -306,6 +322,15 @@ static void open_control(struct genet *g)
         gn_log(GN_WARN, "%s", error);
 }
 
+static void open_bus(struct genet *g)
+{
+    if (!g->bus_url)
+        return;
+    g->redis = gn_redis_open(&g->bus, &(struct gn_redis_options){.url = g->bus_url});
+    if (!g->redis)
+        gn_log(GN_WARN, "the bus has no Redis: out of memory");
+}
+
 static int start(struct genet *g)
 {
     raise_file_limit(g);
@@ -374,7 +399,9 @@ static void serve(void *arg)
                 &(struct gn_hub_options){
                     .queue = o->ws_queue,
                     .ping = (int64_t)(o->ws_ping * GN_SECOND),
+                    .bus = &g->bus,
                 });
+    open_bus(g);
     g->status = start(g);
     if (g->status == 0) {
         if (g->options.ready)
@@ -388,6 +415,7 @@ static void serve(void *arg)
         gn_generations_drain(&g->generations, gn_now());
     }
     gn_generations_close(&g->generations);
+    gn_redis_close(g->redis);
     gn_hub_term(&g->hub);
     gn_wires_term(&g->wires);
 }
