@@ -41,11 +41,20 @@ local function serve_two(url)
   return a, b
 end
 
+local open = {}
+
 local function listen(server, topic)
   local ws = ws_client.open(server, "/ws/" .. topic)
+  open[#open + 1] = ws
   local kind, payload = ws:read_frame()
   assert.same({"text", "joined"}, {kind, payload})
   return ws
+end
+
+-- In good order: a Redis that was started meanwhile has inherited the connections.
+local function leave()
+  for _, ws in ipairs(open) do ws:close() end
+  open = {}
 end
 
 local function publish(server, topic, query)
@@ -66,6 +75,8 @@ describe("--bus", function()
     server = redis.start()
     a, b = serve_two(server.url)
   end)
+
+  after_each(leave)
 
   teardown(function()
     if a then a:stop() end
@@ -147,7 +158,7 @@ describe("--bus", function()
     finally(function() server:stop() end)
     server:kill()
     local a = serve(server.url)
-    finally(function() a:stop() server:stop() end)
+    finally(function() leave() a:stop() server:stop() end)
     a:wait_for_log(DOWN)
     assert.matches("no Redis at 127%.0%.0%.1:%d+: Connection refused; trying again", a:stderr())
     local here = listen(a, "news")

@@ -22,11 +22,13 @@ struct side {
 
 static struct side left, right;
 
-static int send_packet(struct gn_relay *r, const struct iovec *iov, size_t n)
+enum { HEAD = 24 }; /* bytes before a piece of a message */
+
+static int send_packet(struct gn_relay *r, const char *packet, size_t n)
 {
     struct side *s = gn_container_of(r, struct side, relay);
-    struct msghdr m = {.msg_iov = (struct iovec *)iov, .msg_iovlen = n};
-    return sendmsg(s->fd, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
+    assert_true(n <= GN_RELAY_PACKET);
+    return send(s->fd, packet, n, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 static void read_packets(void *arg)
@@ -121,18 +123,12 @@ static void a_message_crosses_once(void **state)
 static void every_size_crosses(void **state)
 {
     (void)state;
-    enum { LARGEST = 3 << 20 };
+    enum { LARGEST = 3 << 20, FULL = GN_RELAY_PACKET - HEAD - 1 /* with its topic */ };
     char *data = malloc(LARGEST);
     fill_pattern(data, LARGEST);
-    static const size_t sizes[] = {1,
-                                   GN_RELAY_PACKET - 18,
-                                   GN_RELAY_PACKET - 17,
-                                   GN_RELAY_PACKET - 16,
-                                   GN_RELAY_PACKET,
-                                   2 * GN_RELAY_PACKET - 33,
-                                   2 * GN_RELAY_PACKET - 32,
-                                   1 << 20,
-                                   LARGEST};
+    static const size_t sizes[] = {
+        1,        FULL - 1,     FULL,         FULL + 1, GN_RELAY_PACKET,
+        2 * FULL, 2 * FULL + 1, 2 * FULL + 2, 1 << 20,  LARGEST};
     open_both();
     for (size_t i = 0; i < LENGTH(sizes); i++) {
         say(&left, GN_BUS_TEXT, "t", 1, data, sizes[i]);
@@ -178,27 +174,46 @@ static void leaving_does_not_wait_for_a_peer_that_does_not_read(void **state)
     free(data);
 }
 
+static void small_ones_share_a_packet(void **state)
+{
+    (void)state;
+    enum { ALL = 10000 };
+    open_both();
+    for (int i = 0; i < ALL; i++)
+        say(&left, GN_BUS_TEXT, "t", 1, (char *)&i, sizeof i);
+    assert_eventually(right.got == ALL);
+    assert_true(right.packets < ALL / 30);
+    close_all();
+}
+
+struct head {
+    uint32_t kind, topic_length;
+    uint64_t length, here;
+};
+
+static int receive(struct head head, size_t n)
+{
+    char packet[64] = {0};
+    memcpy(packet, &head, sizeof head);
+    return gn_relay_receive(&right.relay, packet, n);
+}
+
 static void what_no_relay_has_sent_is_refused(void **state)
 {
     (void)state;
-    uint32_t head[4] = {GN_BUS_TEXT, 1, 2};
-    char packet[64] = {0};
     open_both();
-    struct gn_relay *r = &right.relay;
-    assert_int_equal(gn_relay_receive(r, packet, 15), -EBADMSG);
-    assert_int_equal(gn_relay_receive(r, packet, 20), 0); /* the rest of a lost one */
-    memcpy(packet, head, sizeof head);
-    assert_int_equal(gn_relay_receive(r, packet, 16 + 4), -EBADMSG); /* too much */
-    assert_int_equal(gn_relay_receive(r, packet, 16 + 2), 0);        /* unfinished */
-    assert_int_equal(gn_relay_receive(r, packet, 16 + 3), 0);        /* another one */
+    assert_int_equal(sizeof(struct head), HEAD);
+    assert_int_equal(receive((struct head){1, 1, 2, 3}, HEAD - 1), -EBADMSG);
+    assert_int_equal(receive((struct head){0, 0, 0, 4}, HEAD + 4),
+                     0); /* of a lost one */
+    assert_int_equal(receive((struct head){1, 1, 2, 4}, HEAD + 4), -EBADMSG);
+    assert_int_equal(receive((struct head){1, 1, 2, 4}, HEAD + 3), -EBADMSG);
+    assert_int_equal(receive((struct head){1, 1, 2, 2}, HEAD + 2), 0); /* unfinished */
+    assert_int_equal(receive((struct head){1, 1, 2, 3}, HEAD + 3), 0); /* another one */
     assert_eventually(right.got == 1);
-    head[0] = 9;
-    memcpy(packet, head, sizeof head);
-    assert_int_equal(gn_relay_receive(r, packet, 16 + 3), -EBADMSG);
-    head[0] = GN_BUS_TEXT;
-    head[3] = 1; /* 4 GiB */
-    memcpy(packet, head, sizeof head);
-    assert_int_equal(gn_relay_receive(r, packet, 16 + 3), -EBADMSG);
+    assert_int_equal(receive((struct head){9, 1, 2, 3}, HEAD + 3), -EBADMSG);
+    assert_int_equal(receive((struct head){1, 1, UINT64_MAX, 3}, HEAD + 3), -EBADMSG);
+    assert_int_equal(receive((struct head){1, 1, 2, UINT64_MAX}, HEAD + 3), -EBADMSG);
     close_all();
 }
 
@@ -209,6 +224,7 @@ int main(void)
         on_a_fiber(every_size_crosses),
         on_a_fiber(a_peer_that_does_not_read_costs_messages_and_no_more),
         on_a_fiber(leaving_does_not_wait_for_a_peer_that_does_not_read),
+        on_a_fiber(small_ones_share_a_packet),
         on_a_fiber(what_no_relay_has_sent_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
