@@ -287,7 +287,7 @@ static bool is_busy(struct gn_bus_member *m)
 int gn_bus_flush(struct gn_bus_member *m, int64_t deadline)
 {
     int r = 0;
-    while (is_busy(m) && r == 0)
+    while (m->bus && is_busy(m) && r == 0)
         r = gn_now() < deadline ? gn_sleep_until(gn_after(GN_MS)) : -ETIMEDOUT;
     return r;
 }

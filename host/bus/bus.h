@@ -74,7 +74,8 @@ void gn_bus_join(struct gn_bus *, struct gn_bus_member *, const char *name,
                                  size_t));
 
 /* Waits until what has been published has been delivered to the member. On the member's
- * thread; on a fiber. May wait. Returns 0, -ETIMEDOUT, or why the wait ended. */
+ * thread; on a fiber. May wait. Does nothing to one that has not joined. Returns 0,
+ * -ETIMEDOUT, or why the wait ended. */
 int gn_bus_flush(struct gn_bus_member *, int64_t deadline);
 
 /* Leaves; what still waits is dropped, and a `deliver` that waits is cancelled. Does
