@@ -1,8 +1,8 @@
 #include "redis.h"
 
 #include "../log.h"
+#include "redis_url.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <hiredis.h>
 #include <poll.h>
@@ -13,7 +13,6 @@
 #include <sys/socket.h>
 
 enum {
-    USUAL_PORT = 6379,
     ORIGIN = 16,        /* digits */
     BURST = 256 * 1024, /* bytes written before answers are read */
     FIRST_PAUSE_MS = 100,
@@ -21,18 +20,9 @@ enum {
     LAST_WORDS_MS = 1000 /* for what is published before the end to go out */
 };
 
-struct place {
-    char *text;              /* the URL, cut into the rest */
-    const char *host, *path; /* one of them */
-    int port;
-    const char *user, *password; /* or NULL */
-    const char *prefix;
-    char shown[128]; /* for the log: without the password */
-};
-
 struct gn_redis {
     struct gn_bus_member member;
-    struct place place;
+    struct gn_redis_url place;
     int64_t patience;
     char origin[ORIGIN + 1];
     redisContext *in, *out; /* NULL unless connected */
@@ -49,147 +39,10 @@ struct gn_redis {
 
 /* ---- URLs ---- */
 
-static int digit(char c)
-{
-    return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
-}
-
-/* Decodes %XX in place. */
-static bool decode(char *text)
-{
-    char *out = text;
-    for (char *in = text; *in; in++) {
-        if (*in != '%') {
-            *out++ = *in;
-            continue;
-        }
-        if (!isxdigit((unsigned char)in[1]) || !isxdigit((unsigned char)in[2]))
-            return false;
-        *out++ = (char)(digit(in[1]) * 16 + digit(in[2]));
-        in += 2;
-    }
-    *out = '\0';
-    return true;
-}
-
-/* Cuts at the last `c` before `end`. Returns what follows; NULL when there is none. */
-static char *cut(char *text, const char *end, char c)
-{
-    char *at = memrchr(text, c, (size_t)(end - text));
-    if (!at)
-        return NULL;
-    *at = '\0';
-    return at + 1;
-}
-
-static const char *read_prefix(struct place *p, char *query)
-{
-    static const char key[] = "prefix=", legal[] =
-                                             "abcdefghijklmnopqrstuvwxyz"
-                                             "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
-    if (!query)
-        return NULL;
-    if (strncmp(query, key, sizeof key - 1) != 0)
-        return "the only parameter is 'prefix'";
-    p->prefix = query + sizeof key - 1;
-    if (!*p->prefix || p->prefix[strspn(p->prefix, legal)])
-        return "a prefix is made of letters, digits, '_', '.' and '-'";
-    return NULL;
-}
-
-static const char *read_secret(struct place *p, char *text)
-{
-    char *password = strchr(text, ':');
-    if (!password)
-        return "a password is written ':PASSWORD@'";
-    *password++ = '\0';
-    if (!decode(text) || !decode(password))
-        return "'%' is followed by two hexadecimal digits";
-    p->user = *text ? text : NULL;
-    p->password = password;
-    return NULL;
-}
-
-static const char *read_port(struct place *p, const char *text)
-{
-    char *end;
-    if (!text)
-        return NULL;
-    long port = strtol(text, &end, 10);
-    if (!isdigit((unsigned char)*text) || *end || port < 1 || port > 65535)
-        return "a port is a number from 1 to 65535";
-    p->port = (int)port;
-    return NULL;
-}
-
-static const char *read_host(struct place *p, char *text)
-{
-    char *end = text + strlen(text), *port;
-    if (*text == '[') {
-        char *bracket = strchr(++text, ']');
-        if (!bracket || (bracket[1] && bracket[1] != ':'))
-            return "']' is missing";
-        port = bracket[1] ? bracket + 2 : NULL;
-        *bracket = '\0';
-    } else {
-        port = cut(text, end, ':');
-    }
-    if (!*text)
-        return "the host is missing";
-    p->host = text;
-    snprintf(p->shown, sizeof p->shown, "%s:%s", text, port ? port : "6379");
-    return read_port(p, port);
-}
-
-static const char *read_rest(struct place *p, char *rest, bool is_path)
-{
-    char *end = rest + strcspn(rest, "/?");
-    char *address = cut(rest, end, '@');
-    const char *problem = address ? read_secret(p, rest) : NULL;
-    char *at = address ? address : rest;
-    if (!problem)
-        problem = read_prefix(p, cut(at, at + strlen(at), '?'));
-    if (problem)
-        return problem;
-    if (is_path) {
-        p->path = at;
-        snprintf(p->shown, sizeof p->shown, "%s", at);
-        return *at != '/' || !decode(at) ? "the path must begin with '/'" : NULL;
-    }
-    char *slash = strchr(at, '/');
-    if (slash) {
-        *slash++ = '\0';
-        if (slash[strspn(slash, "0123456789")])
-            return "after the host comes the number of a database, or nothing";
-    }
-    return read_host(p, at);
-}
-
-static const char *skip(const char *text, const char *start)
-{
-    size_t n = strlen(start);
-    return strncasecmp(text, start, n) == 0 ? text + n : NULL;
-}
-
-/* Returns what is wrong, or NULL. */
-static const char *read_place(struct place *p, const char *url)
-{
-    const char *unix_rest = skip(url, "redis+unix://"), *rest = skip(url, "redis://");
-    *p = (struct place){.port = USUAL_PORT, .prefix = "genet"};
-    if (skip(url, "rediss://"))
-        return "TLS is not spoken to Redis: use redis:// to a tunnel such as stunnel";
-    if (!unix_rest && !rest)
-        return "it must begin with redis:// or redis+unix://";
-    p->text = strdup(unix_rest ? unix_rest : rest);
-    if (!p->text)
-        return "out of memory";
-    return read_rest(p, p->text, unix_rest);
-}
-
 int gn_redis_check(const char *url, char *error, size_t room)
 {
-    struct place p;
-    const char *problem = read_place(&p, url);
+    struct gn_redis_url p;
+    const char *problem = gn_redis_url_read(&p, url);
     free(p.text);
     if (!problem)
         return 0;
@@ -236,7 +89,7 @@ static struct timeval patience(const struct gn_redis *r)
 
 static redisContext *dial(const struct gn_redis *r)
 {
-    const struct place *p = &r->place;
+    const struct gn_redis_url *p = &r->place;
     redisContext *c = p->path ? redisConnectUnixWithTimeout(p->path, patience(r))
                               : redisConnectWithTimeout(p->host, p->port, patience(r));
     if (c && !c->err && redisSetTimeout(c, patience(r)) == REDIS_OK && !p->path)
@@ -256,7 +109,7 @@ static bool succeeds(struct gn_redis *r, redisContext *c, redisReply *reply)
 
 static bool log_in(struct gn_redis *r, redisContext *c)
 {
-    const struct place *p = &r->place;
+    const struct gn_redis_url *p = &r->place;
     if (!p->password)
         return true;
     return succeeds(r, c,
@@ -526,7 +379,7 @@ static void make_origin(char *out)
 struct gn_redis *gn_redis_open(struct gn_bus *b, const struct gn_redis_options *o)
 {
     struct gn_redis *r = calloc(1, sizeof *r);
-    if (!r || read_place(&r->place, o->url))
+    if (!r || gn_redis_url_read(&r->place, o->url))
         goto fail;
     r->patience = o->patience ? o->patience : 5 * GN_SECOND;
     r->pause_ms = FIRST_PAUSE_MS;
