@@ -42,6 +42,8 @@ struct genet_options {
     double load_timeout;   /* seconds that loading the scripts may take; 10 */
     const char *control;   /* path of the control socket; NULL: see `genet status` */
     const char *const *config; /* "NAME=VALUE" for app.config, ended by NULL; NULL */
+    const char *bus;           /* URL of the Redis that carries what is published to */
+    /* other hosts, redis://[[USER]:PASSWORD@]HOST[:PORT] or redis+unix:///PATH; NULL */
     bool patch;                /* let io and os wait cooperatively; true */
     bool reload;               /* load them again when one has changed */
     int threads;   /* that each have a Lua state and run requests one at a time; 0: none
@@ -62,6 +64,9 @@ struct genet_options {
 
 /* Fills in the defaults. */
 void genet_options_init(struct genet_options *);
+
+/* Whether `bus` above can have such a value. Returns 0, or -1 and a line in `error`. */
+int genet_check_bus(const char *url, char *error, size_t room);
 
 /* Makes a server; strings are copied. Returns NULL and a line in `error` on failure.
  * Owned by the caller, who frees it with genet_free(). */

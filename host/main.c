@@ -27,6 +27,7 @@ struct command {
     char *path;                              /* what to serve, or to run */
     bool patch;                              /* of `run`: see lua/genet/patch.lua */
     char **certificates, **keys, *client_ca; /* of `runserver` */
+    char *bus;                               /* URL, or NULL */
     char *control;                           /* path of the control socket, or NULL */
     char **config;                           /* "NAME=VALUE" for the app */
     char **list; /* addresses to listen on, or the script's arguments; ended by NULL */
@@ -99,6 +100,7 @@ static void read_server(lua_State *L, struct command *c)
     c->keys = list_field(L, "key");
     o->keys = (const char *const *)c->keys;
     o->client_ca = c->client_ca = optional_field(L, "client_ca");
+    o->bus = c->bus = optional_field(L, "bus");
     o->control = c->control = optional_field(L, "control");
     o->max_connections = (int)number_field(L, "max_connections");
     o->max_body = (long long)number_field(L, "max_body");
@@ -204,6 +206,7 @@ static void free_command(struct command *c)
     free_list(c->certificates);
     free_list(c->keys);
     free(c->client_ca);
+    free(c->bus);
     free(c->control);
     free(c->path);
 }
@@ -272,6 +275,10 @@ static int run_server(struct command *c)
     }
     c->options.systemd = true;
     c->options.ready = on_ready;
+    if (c->bus && genet_check_bus(c->bus, error, sizeof error) < 0) {
+        fprintf(stderr, "genet: option '--bus': %s\n", error);
+        return EXIT_MISUSE;
+    }
     struct genet *g = genet_new(&c->options, error, sizeof error);
     if (!g) {
         fprintf(stderr, "genet: %s\n", error);

@@ -1,6 +1,7 @@
 /* The server: genet.h, made of a scheduler, the app, a listener and the front. */
 #include "../genet.h"
 
+#include "../bus/redis.h"
 #include "../libc/faults.h"
 #include "../log.h"
 #include "../sched/offload.h"
@@ -37,6 +38,9 @@ struct genet {
     struct gn_wires own;
     struct gn_crew crew; /* of the threaded mode */
     struct gn_role role; /* of the leader's states in that */
+    char *bus_url;       /* or NULL */
+    struct gn_bus bus;
+    struct gn_redis *redis; /* NULL without a URL */
     struct gn_hub hub;
     struct gn_acceptor acceptor;
     char urls[GN_LISTENERS * 161];
@@ -135,6 +139,11 @@ static int find_parent(struct genet *g, char *error, size_t room)
     return 0;
 }
 
+int genet_check_bus(const char *url, char *error, size_t room)
+{
+    return gn_redis_check(url, error, room) < 0 ? -1 : 0;
+}
+
 struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
 {
     const char *misuse = find_misuse(o);
@@ -142,11 +151,14 @@ struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
         snprintf(error, room, "%s", misuse);
         return NULL;
     }
+    if (o->bus && genet_check_bus(o->bus, error, room) < 0)
+        return NULL;
     struct genet *g = calloc(1, sizeof *g);
     if (!g)
         goto fail;
     g->stop = g->reload = -1;
     g->options = *o;
+    gn_bus_init(&g->bus);
     if (find_parent(g, error, room) < 0) {
         genet_free(g);
         return NULL;
@@ -161,11 +173,13 @@ struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
     g->keys = copy_list(o->keys);
     g->client_ca = o->client_ca ? strdup(o->client_ca) : NULL;
     g->control_path = o->control ? strdup(o->control) : NULL;
+    g->bus_url = o->bus ? strdup(o->bus) : NULL;
     g->sched = gn_sched_new();
     if (g->sched)
         g->sched->pool = gn_pool_new(GN_POOL_THREADS);
     if (g->stop >= 0 && g->reload >= 0 && g->path && g->listen && g->config &&
-        g->certificates && g->keys && g->sched && g->sched->pool)
+        g->certificates && g->keys && g->sched && g->sched->pool &&
+        (g->bus_url || !o->bus))
         return g;
 fail:
     snprintf(error, room, "cannot start: %s", strerror(errno));
@@ -192,6 +206,8 @@ void genet_free(struct genet *g)
     free_list(g->keys);
     free(g->client_ca);
     free(g->control_path);
+    free(g->bus_url);
+    gn_bus_term(&g->bus);
     gn_tls_site_unref(g->tls);
     gn_worker_free(g->worker);
     free(g);
@@ -527,6 +543,13 @@ static void open_control(struct genet *g)
         gn_log(GN_WARN, "%s", error);
 }
 
+static void open_bus(struct genet *g)
+{
+    if (!g->bus_url)
+        return;
+    g->redis = gn_redis_open(&g->bus, &(struct gn_redis_options){.url = g->bus_url});
+    if (!g->redis)
+        gn_log(GN_WARN, "the bus has no Redis: out of memory");
 static struct gn_wire_options wire_options(const struct genet *g)
 {
     const struct genet_options *o = &g->options;
@@ -541,11 +564,12 @@ static struct gn_wire_options wire_options(const struct genet *g)
     };
 }
 
-static struct gn_hub_options hub_options(const struct genet *g)
+static struct gn_hub_options hub_options(struct genet *g)
 {
     return (struct gn_hub_options){
         .queue = g->options.ws_queue,
         .ping = (int64_t)(g->options.ws_ping * GN_SECOND),
+        .bus = &g->bus,
     };
 }
 
@@ -757,6 +781,7 @@ static void serve(void *arg)
     gn_wires_init(&g->own, g->sched, &wires);
     g->wires = &g->own;
     gn_hub_init(&g->hub, g->sched, &hub);
+    open_bus(g);
     g->status = start(g);
     if (g->status == 0) {
         if (g->options.ready && !g->worker)
@@ -775,6 +800,7 @@ static void serve(void *arg)
     if (g->options.threads)
         gn_crew_close(&g->crew);
     gn_generations_close(&g->generations);
+    gn_redis_close(g->redis);
     if (g->worker)
         leave_parent(g);
     gn_hub_term(&g->hub);

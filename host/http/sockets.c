@@ -272,7 +272,6 @@ static int s_leave(lua_State *L)
  */
 static int s_publish(lua_State *L)
 {
-    enum { COST = 1024 }; /* of a receiver, as gn_spend() counts */
     size_t n, length;
     enum gn_opcode kind = check_kind(L, 3);
     const char *topic = luaL_checklstring(L, 1, &n);
@@ -280,10 +279,10 @@ static int s_publish(lua_State *L)
     struct gn_frame *f = gn_frame_new(kind, message, length);
     if (!f)
         return luaL_error(L, "not enough memory");
-    size_t taken = gn_topics_publish(&self(L)->hub->topics, topic, n, f);
+    size_t taken = gn_hub_publish(self(L)->hub, topic, n, f);
     gn_frame_unref(f);
     if (gn_fiber_self())
-        gn_spend(taken * COST);
+        gn_spend(taken * GN_PUBLISH_COST);
     lua_pushinteger(L, (lua_Integer)taken);
     return 1;
 }

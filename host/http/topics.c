@@ -197,6 +197,11 @@ void gn_topics_leave_all(struct gn_topics *ts, struct gn_subscriber *s)
 
 /* ---- publishing ---- */
 
+bool gn_topics_has(const struct gn_topics *ts, const char *name, size_t n)
+{
+    return find(ts, hash_name(ts, name, n), name, n);
+}
+
 /* Two places in the list of members keep their order whatever the receivers do
  * meanwhile: how far we are, and where those begin who have joined since. They also
  * keep the topic alive. */

@@ -55,6 +55,9 @@ bool gn_topics_leave(struct gn_topics *, struct gn_subscriber *, const char *nam
 
 void gn_topics_leave_all(struct gn_topics *, struct gn_subscriber *);
 
+/* Whether anybody has joined. */
+bool gn_topics_has(const struct gn_topics *, const char *name, size_t n);
+
 /* Gives the frame to all who have joined, in the order they did; who joins meanwhile
  * does not get it. Returns how many took it. Never waits. */
 size_t gn_topics_publish(struct gn_topics *, const char *name, size_t n,

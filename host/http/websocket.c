@@ -10,9 +10,8 @@ enum {
     READ_ROOM = 16 * 1024, /* bytes that are read at a time */
     READS_MOST = 16,       /* in a row, before others have their turn */
     INBOX_LETTERS = 128,
-    SMALL = 1024, /* messages up to this size leave in one copy */
-    BATCH = 64,   /* frames in one system call */
-    SPARE_DECODERS = 64,
+    SMALL = 1024,       /* messages up to this size leave in one copy */
+    BATCH = 64,         /* frames in one system call */
     TRIM_SECONDS = 2,   /* until the stack of a handler that waits is given back */
     CLOSE_SECONDS = 5,  /* for the peer to answer a close */
     PROGRESS = 5 * 1024 /* bytes that buy as much time again */
@@ -56,32 +55,6 @@ static void unref(struct gn_ws *ws)
 {
     if (--ws->refs == 0)
         free(ws);
-}
-
-/* ---- decoders ---- */
-
-static struct gn_decoder *take_decoder(struct gn_hub *h)
-{
-    struct gn_decoder *d = h->spare;
-    if (!d)
-        return gn_decoder_new();
-    h->spare = d->next_spare;
-    h->spare_count--;
-    return d;
-}
-
-static void drop_decoder(struct gn_ws *ws)
-{
-    struct gn_hub *h = ws->hub;
-    struct gn_decoder *d = ws->decoder;
-    ws->decoder = NULL;
-    if (!d || !gn_decoder_is_idle(d) || h->spare_count == SPARE_DECODERS) {
-        gn_decoder_free(d);
-        return;
-    }
-    d->next_spare = h->spare;
-    h->spare = d;
-    h->spare_count++;
 }
 
 /* ---- the end ---- */
@@ -434,11 +407,17 @@ static bool on_control(struct gn_reader *r, enum gn_opcode opcode, const char *d
     return !ws->deaf;
 }
 
+static void give_decoder_back(struct gn_ws *ws)
+{
+    gn_hub_give_decoder(ws->hub, ws->decoder);
+    ws->decoder = NULL;
+}
+
 static void feed(struct gn_ws *ws, const char *bytes, size_t n)
 {
     ws->heard = ws->hub->sched->now;
     ws->asked = false;
-    if (!ws->decoder && !(ws->decoder = take_decoder(ws->hub))) {
+    if (!ws->decoder && !(ws->decoder = gn_hub_take_decoder(ws->hub))) {
         fail(ws, 1011);
         return;
     }
@@ -449,7 +428,7 @@ static void feed(struct gn_ws *ws, const char *bytes, size_t n)
         gn_decoder_free(ws->decoder);
         ws->decoder = NULL;
     } else if (gn_decoder_is_idle(ws->decoder)) {
-        drop_decoder(ws);
+        give_decoder_back(ws);
     }
 }
 
@@ -636,7 +615,7 @@ static void detach(struct gn_ws *ws)
     gn_timer_del(&ws->hub->sched->timers, &ws->again);
     ws->wire->tenant = NULL;
     ws->wire = NULL;
-    drop_decoder(ws);
+    give_decoder_back(ws);
     for (struct gn_letter *l = ws->first, *next; l; l = next) {
         next = l->next;
         free(l);
@@ -658,26 +637,4 @@ void gn_ws_finish(struct gn_ws *ws, int code)
     detach(ws);
     gn_ws_keep(ws, NULL, 0);
     unref(ws);
-}
-
-/* ---- hubs ---- */
-
-void gn_hub_init(struct gn_hub *h, struct gn_sched *s, const struct gn_hub_options *o)
-{
-    *h = (struct gn_hub){.sched = s, .options = *o};
-    gn_topics_init(&h->topics);
-    gn_list_init(&h->unsent);
-}
-
-void gn_hub_term(struct gn_hub *h)
-{
-    while (h->flushing)
-        gn_yield();
-    for (struct gn_decoder *d = h->spare, *next; d; d = next) {
-        next = d->next_spare;
-        gn_decoder_free(d);
-    }
-    h->spare = NULL;
-    gn_deflate_term(&h->deflate);
-    gn_topics_term(&h->topics);
 }

@@ -9,27 +9,8 @@
 #ifndef GN_WEBSOCKET_H
 #define GN_WEBSOCKET_H
 
-#include "deflate.h"
-#include "topics.h"
+#include "hub.h"
 #include "wire.h"
-
-struct gn_hub_options {
-    size_t queue; /* bytes that may wait for a slow reader */
-    int64_t ping; /* ns of silence after which a peer is asked whether it is there, and
-                     after twice as many dropped; 0: never */
-};
-
-/* What all sockets of a server share. */
-struct gn_hub {
-    struct gn_sched *sched;
-    struct gn_hub_options options;
-    struct gn_topics topics;
-    struct gn_deflate deflate;
-    struct gn_decoder *spare; /* to reuse */
-    unsigned spare_count;
-    struct gn_list unsent; /* sockets whose queue a publisher has filled */
-    bool flushing;         /* a fiber is at work on those */
-};
 
 /* What is told of an end: a code (RFC 6455, section 7.4) and what the closer wrote. */
 struct gn_ending {
@@ -66,11 +47,6 @@ struct gn_ws {
     bool closed; /* nothing more is sent but what is queued, a close last of all */
     bool ended;  /* nor that */
 };
-
-void gn_hub_init(struct gn_hub *, struct gn_sched *, const struct gn_hub_options *);
-
-/* Every socket must have ended. May wait. */
-void gn_hub_term(struct gn_hub *);
 
 /* Makes a socket, which gn_ws_finish() frees; `deflate`: it has agreed to compress
  * messages. NULL when out of memory. */

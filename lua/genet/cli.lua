@@ -119,6 +119,8 @@ local function add_runserver(parser)
     :argname("<size>"):default("1M")
   option(command, "--ws-ping", "How long a WebSocket may be silent until pinged; 0: for ever.",
     seconds):argname("<seconds>"):default("30")
+  command:option("--bus", "Carry what is published to other hosts, through the Redis at "
+    .. "redis://HOST:PORT."):argname("<url>")
   command:option("--control", "Where to listen for 'genet reload' and 'genet status'. "
     .. "(default: PID.sock in $XDG_RUNTIME_DIR/genet or /tmp/genet-UID)"):argname("<path>")
   option(command, "--threaded", "Serve with threads that each have a Lua state, which a slow "

@@ -211,6 +211,17 @@ function session.memory(most)
   return setmetatable({entries = {}, order = {}, first = 1, last = 0, most = most}, Memory)
 end
 
+--- A store in Redis, for several processes and machines. Needs the package `lua-redis`.
+-- @tparam string|table options a URL, `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]` or
+--   `redis+unix://[[USER]:PASSWORD@]/PATH`; or a table with it as `url`, and `prefix` of the keys,
+--   `"session:"` unless told; `timeout`, seconds that Redis has to answer, 5 unless told;
+--   `connections`, the most of each Lua state, 16 unless told
+-- @treturn table
+-- @usage app:sessions{secret = SECRET, store = genet.session.redis("redis://127.0.0.1:6379")}
+function session.redis(options)
+  return require("genet.store.redis").new(options)
+end
+
 -- Opening -------------------------------------------------------------------------------------
 
 local function found_in_cookie(self, values)

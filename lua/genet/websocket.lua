@@ -202,11 +202,16 @@ end
 --- Sends a message to all who have joined a topic. It is built once and shared by all. Gives way to
 -- others when they are many, but waits for nobody: a client whose queue (`--ws-queue`) has no room
 -- for it reads too slowly and is closed with 1013.
+--
+-- It also reaches those who have joined in other threads and processes of the host and, with
+-- `--bus`, on other hosts: in the order in which this one publishes, and at most once. They are not
+-- counted. What cannot be passed on for long enough (Redis is away, a thread computes) is dropped,
+-- which the log tells.
 -- @function genet.publish
 -- @tparam string topic
 -- @tparam string message
 -- @tparam[opt] string kind `"text"`, which must be UTF-8, or `"binary"`; text unless told
--- @treturn integer how many get it
+-- @treturn integer how many get it here, in this Lua state's own thread
 -- @usage genet.publish("news", "it rains")
 function websocket.publish(topic, message, kind)
   check_string(topic, "genet.publish: the topic")
