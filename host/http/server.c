@@ -54,7 +54,8 @@ struct genet {
     struct gn_parent *parent;  /* while processes are supervised; else NULL */
     struct gn_worker *worker;  /* of a process that has a parent; else NULL */
     struct gn_follower follower;
-    atomic_int scale; /* by genet_scale(), to be done yet */
+    struct gn_topic_link topics; /* of such a process, to its parent */
+    atomic_int scale;            /* by genet_scale(), to be done yet */
     int stop, reload; /* eventfds that genet_stop() and genet_reload() write to */
     int64_t deadline; /* of what is drained */
     size_t left;      /* of that, at the deadline */
@@ -545,8 +546,8 @@ static void open_control(struct genet *g)
 
 static void open_bus(struct genet *g)
 {
-    if (!g->bus_url)
-        return;
+    if (!g->bus_url || g->worker)
+        return; /* a process has its parent's */
     g->redis = gn_redis_open(&g->bus, &(struct gn_redis_options){.url = g->bus_url});
     if (!g->redis)
         gn_log(GN_WARN, "the bus has no Redis: out of memory");
@@ -624,6 +625,8 @@ static int open_follower(struct genet *g)
 {
     signal(SIGINT, SIG_IGN);
     int r = gn_follower_open(&g->follower, g->worker, &g->generations);
+    if (r == 0)
+        gn_topic_link_open(&g->topics, &g->worker->channel, &g->bus, "the parent");
     g->follower.on_load = on_parent_loads;
     g->follower.on_stop = on_parent_stops;
     g->follower.arg = g;
@@ -800,6 +803,8 @@ static void serve(void *arg)
     if (g->options.threads)
         gn_crew_close(&g->crew);
     gn_generations_close(&g->generations);
+    gn_bus_flush(&g->topics.relay.member, gn_after(GN_SECOND));
+    gn_topic_link_close(&g->topics);
     gn_redis_close(g->redis);
     if (g->worker)
         leave_parent(g);
@@ -818,6 +823,7 @@ static int begin_parenthood(struct genet *g)
         .load_timeout = (int64_t)(o->load_timeout * GN_SECOND),
         .on_load = on_load_of_all,
         .arg = g,
+        .bus = &g->bus,
     };
     raise_file_limit(g);
     if (open_listeners(g, g->listen) < 0)
@@ -835,6 +841,7 @@ static void supervise(void *arg)
     g->parent = &parent;
     gn_wires_init(&g->own, g->sched, &(struct gn_wire_options){.head_timeout = 0});
     g->wires = &g->own;
+    open_bus(g);
     g->status = begin_parenthood(g);
     if (g->status == 0) {
         if (g->options.ready)
@@ -847,6 +854,7 @@ static void supervise(void *arg)
         end_watch(g);
         free(parent.supervisor.error);
     }
+    gn_redis_close(g->redis);
     g->parent = NULL;
     gn_wires_term(g->wires);
 }

@@ -155,11 +155,15 @@ static void on_want(struct gn_channel *c, const char *data, size_t n, void *arg)
 
 static int listen_to(struct gn_place *p, int fd)
 {
+    char name[24];
+    snprintf(name, sizeof name, "process %u", p->index);
     int r = gn_channel_open(&p->channel, fd);
     gn_channel_on(&p->channel, GN_KIND_LOADED, on_loaded, p);
     gn_channel_on(&p->channel, GN_KIND_FAILED, on_failed, p);
     gn_channel_on(&p->channel, GN_KIND_SWAPPED, on_swapped, p);
     gn_channel_on(&p->channel, GN_KIND_WANT, on_want, p);
+    if (r == 0)
+        gn_topic_link_open(&p->topics, &p->channel, p->supervisor->options.bus, name);
     return r;
 }
 
@@ -261,6 +265,7 @@ static int start(struct gn_place *p)
         r = spawn_with(p, fd[1]);
     close(fd[1]);
     if (r < 0) {
+        gn_topic_link_close(&p->topics);
         gn_channel_close(&p->channel);
         return r;
     }
@@ -346,6 +351,7 @@ static void mourn(struct gn_place *p)
 /* Frees what is left of its process. */
 static void bury(struct gn_place *p)
 {
+    gn_topic_link_close(&p->topics);
     gn_channel_close(&p->channel);
     gn_child_drop(p->child);
     p->child = NULL;

@@ -12,6 +12,7 @@
 #define GN_SUPERVISOR_H
 
 #include "../libc/spawn.h"
+#include "topics.h"
 #include "worker.h"
 
 #include <stdio.h>
@@ -26,6 +27,7 @@ struct gn_supervisor;
 
 struct gn_supervisor_options {
     unsigned processes;
+    struct gn_bus *bus;                   /* by which they hear each other; borrowed */
     const struct gn_listening *listening; /* borrowed */
     unsigned listening_count;
     int64_t drain;        /* ns in which a process must end that was told to */
@@ -44,6 +46,7 @@ struct gn_place {
     struct gn_fiber *fiber; /* keeps it taken; NULL when it is not */
     struct gn_child *child; /* NULL while none runs */
     struct gn_channel channel;
+    struct gn_topic_link topics;
     struct gn_line *line;
     bool wanted;
     int64_t deadline;  /* until when its process must have ended; GN_NEVER */
