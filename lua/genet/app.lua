@@ -3,6 +3,7 @@
 
 local check = require "genet.check"
 local config = require "genet.config"
+local converters = require "genet.converters"
 local exchange = require "genet.exchange"
 local generations = require "genet.generations"
 local guard = require "genet.guard"
@@ -23,7 +24,8 @@ local websocket = require "genet.websocket"
 local getmetatable, setmetatable, type, unpack = getmetatable, setmetatable, type, table.unpack
 local answer, json_of = response.answer, response.json_of
 local HTML, JSON = response.HTML, response.JSON
-local live, SLOT = Request.live, Request.SLOT
+local live = Request.live
+local SLOT <const> = 0xffffff -- Request.SLOT, where the compiler sees it
 
 local App = {}
 App.__index = App
@@ -122,6 +124,16 @@ local function prefixed(group, route)
   return route
 end
 
+-- What is to be done before a request of the route begins; nil when that is nothing.
+local function preparation(route)
+  local max_body, detach = route.max_body, route.detach
+  if not max_body and not detach then return nil end
+  return function(x)
+    if max_body then exchange.limit(x, max_body) end
+    if detach then exchange.detach(x) end
+  end
+end
+
 -- Adds a finished route.
 function App:add(route)
   if self.frozen then error("routes are defined while the scripts load, not later", 0) end
@@ -129,6 +141,7 @@ function App:add(route)
   if self.prefix then return self.outer:add(prefixed(self, route)) end
   self.router:add(route)
   route.compress = route.compress or self.compress
+  route.prepare = preparation(route)
   self.routes[#self.routes + 1] = route
 end
 
@@ -425,6 +438,31 @@ end
 -- See `genet.locate`.
 App.url_for = locate.of_app
 
+--- Adds a kind of argument for rules: see `genet.converters`.
+-- @tparam string name
+-- @tparam table fields
+-- @usage app:converter("hex", {pattern = "%x+", read = function(s) return tonumber(s, 16) end})
+function App.converter(_, name, fields)
+  local ok, problem = pcall(converters.add, name, fields)
+  if not ok then error(problem, 2) end
+end
+
+-- Flask's names.
+App.before_request, App.after_request = App.before, App.after
+App.teardown_request, App.errorhandler = App.teardown, App.error
+
+--- Adds a route as Flask's `add_url_rule` does.
+-- @tparam string rule
+-- @tparam ?string endpoint its name
+-- @tparam function handler
+-- @tparam[opt] table options as of `app:route`
+-- @usage app:add_url_rule("/item/<int:id>", "item", show_item, {methods = {"GET", "POST"}})
+function App:add_url_rule(rule, endpoint, handler, options)
+  local own = {name = endpoint}
+  for key, value in pairs(options or {}) do own[key] = value end
+  self:route(rule, own, handler)
+end
+
 -- Templates -----------------------------------------------------------------------------------
 
 --- Has a function add variables to the templates that are rendered for requests of this app or
@@ -497,7 +535,10 @@ end
 function App:freeze()
   if self.frozen then return end
   local max_body = check_size(config.site().max_body)
-  for _, route in ipairs(self.routes) do route.max_body = route.max_body or max_body end
+  for _, route in ipairs(self.routes) do
+    route.max_body = route.max_body or max_body
+    route.prepare = preparation(route)
+  end
   hooks.install(self)
   guard.install(self)
   self.frozen = true
@@ -583,8 +624,7 @@ function App:dispatch(x, method, path)
     if not route then return refuse(self, x, method, path, values, found) end
     path = found
   end
-  if route.max_body then exchange.limit(x, route.max_body) end
-  if route.detach then exchange.detach(x) end
+  if route.prepare then route.prepare(x) end
   local req, body, code, headers
   if values then
     req = setmetatable({_exchange = x, method = method, path = path, route = route,

@@ -136,6 +136,36 @@ genet.response = response.new
 -- @usage return genet.redirect("/login")
 genet.redirect = response.redirect
 
+--- An answer out of what a handler may return, to give it cookies or headers.
+-- @function genet.make_response
+-- @param body
+-- @param[opt] status
+-- @param[opt] headers
+-- @treturn Response
+-- @usage return genet.make_response("made", 201):set_cookie("seen", "1")
+genet.make_response = response.of
+
+--- A value as an answer of JSON, also one that is no table.
+-- @param value
+-- @treturn Response
+-- @usage return genet.jsonify{id = 1}
+function genet.jsonify(value)
+  return response.new{
+    body = json.encode(value),
+    headers = {["Content-Type"] = "application/json"},
+  }
+end
+
+--- Keeps a message for the page that is shown next: see `req:flash`.
+-- @tparam string text
+-- @tparam ?string category
+-- @usage genet.flash("You were logged in.")
+function genet.flash(text, category)
+  local req = Request.current()
+  if not req then error("genet.flash: no request is being answered here", 2) end
+  req:flash(text, category)
+end
+
 -- Files as answers: see `genet.static`.
 genet.send_file = static.send_file
 genet.send_from_directory = static.send_from_directory

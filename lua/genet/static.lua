@@ -295,7 +295,8 @@ end
 -- @function App:static
 -- @tparam string prefix such as `/static`
 -- @tparam string directory
--- @tparam[opt] table options `name` of the route, which has one argument, `filename`; `index`, the
+-- @tparam[opt] table options `name` of the route, which has one argument, `filename`
+--   (`"static"` unless told, for the first); `index`, the
 --   file that stands for its directory, a list of them or false (`index.html` unless told);
 --   `list`, to list directories that have none; `hidden`, to serve files whose names, or whose
 --   directories' names, begin with a dot; `follow_symlinks`, to let links lead out of the
@@ -311,7 +312,8 @@ function static.serve(app, prefix, directory, options)
   local ok, mount = pcall(static.mount, directory, options or {})
   if not ok then error(mount, 2) end
   local base = prefix:gsub("/+$", "")
-  local name = options and options.name
+  local name = options and options.name or not app.has_static and "static" or nil
+  app.has_static = true
   app:route(base .. "/<path:filename>", {name = name}, function(req, filename)
     return mount:answer(req, filename)
   end)
