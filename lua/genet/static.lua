@@ -50,7 +50,8 @@ function static.clean(path, hidden)
   return bare, bare ~= path
 end
 
--- The directory of the script that called the framework, with a slash; "" when it has none.
+-- The directory of the script that called the framework, with a slash; that of the scripts when
+-- nothing tells: who returns what a call gives has left the stack.
 local function script_directory()
   local here = debug.getinfo(1, "S").source:match("^.*/") or ""
   local level = 2
@@ -59,7 +60,8 @@ local function script_directory()
     level = level + 1
     info = debug.getinfo(level, "S")
   end
-  return info and info.source:match("^@(.*/)") or ""
+  local script = info and info.what ~= "C" and info.source:match("^@(.*/)")
+  return script or require("genet.loader").directory() .. "/"
 end
 
 local function resolved(path)
