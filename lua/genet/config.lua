@@ -381,13 +381,13 @@ function config.new()
 end
 
 -- Of the scripts that are loaded together, of which a Lua state has one set.
-local site = config.new()
+local site
 
 --- The configuration of the scripts that are loaded.
 -- @treturn Config
 -- @usage config.site().max_form_parts
 function config.site()
-  return site
+  return site or config.load()
 end
 
 local function read_lines(state, lines)
