@@ -9,6 +9,7 @@ local generations = require "genet.generations"
 local guard = require "genet.guard"
 local gzip = require "genet.gzip"
 local hooks = require "genet.hooks"
+local json = require "genet.json"
 local locate = require "genet.locate"
 local log = require "genet.log"
 local Request = require "genet.request"
@@ -22,7 +23,8 @@ local url = require "genet.url"
 local websocket = require "genet.websocket"
 
 local getmetatable, setmetatable, type, unpack = getmetatable, setmetatable, type, table.unpack
-local answer, json_of = response.answer, response.json_of
+local answer, refuse_json = response.answer, response.refuse_json
+local encode = json.try_encode
 local HTML, JSON = response.HTML, response.JSON
 local live = Request.live
 local SLOT <const> = 0xffffff -- Request.SLOT, where the compiler sees it
@@ -642,7 +644,9 @@ function App:dispatch(x, method, path)
     local kind = type(body)
     if kind == "string" then return 200, HTML, body end
     if kind == "table" and not getmetatable(body) then
-      return 200, JSON, json_of(req, body)
+      local text, problem = encode(body)
+      if not text then refuse_json(req, problem) end
+      return 200, JSON, text
     end
   end
   return answer(req, body, code, headers)

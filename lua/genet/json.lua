@@ -95,16 +95,10 @@ function write(value, texts, depth)
   texts[#texts + 1] = math_type(value) == "integer" and value or encode(value)
 end
 
--- Whether `json.array` has marked a table: until then nothing needs to be looked for.
+-- Whether `json.array` has marked a table: until then cjson alone writes every table as it should
+-- be, but for long integers, which get an exponent.
 local has_marked = false
 
--- The text of a value that cjson alone writes as it should be; nil for others, and bad ones. Long
--- integers become floats with an exponent there.
-local function encode_plain(value)
-  if has_marked then return nil end
-  local text = cjson.encode(value)
-  return text and not find(text, "e+", 1, true) and text
-end
 
 local function encode_any(value)
   if type(value) == "table" and is_plain(value, 1) then return encode(value) end
@@ -113,16 +107,18 @@ local function encode_any(value)
   return table.concat(texts)
 end
 
---- A table as JSON, the usual kind without detours.
+--- A value as JSON, the usual kind without detours.
 -- @function json.try_encode
--- @tparam table value
+-- @param value
 -- @treturn[1] string
 -- @treturn[2] nil
 -- @treturn[2] string what JSON has no word for
 -- @usage local text, problem = json.try_encode{id = 1}
 function json.try_encode(value)
-  local plain = encode_plain(value)
-  if plain then return plain end
+  if not has_marked then
+    local text = cjson.encode(value)
+    if text and not find(text, "e+", 1, true) then return text end
+  end
   local ok, text = pcall(encode_any, value)
   if ok then return text end
   return nil, text
@@ -134,10 +130,8 @@ end
 -- @treturn string
 -- @usage json.encode{id = 1, tags = json.array()} --> '{"id":1,"tags":[]}'
 function json.encode(value)
-  local plain = type(value) == "table" and encode_plain(value)
-  if plain then return plain end
-  local ok, text = pcall(encode_any, value)
-  return ok and text or error(text, 2)
+  local text, problem = json.try_encode(value)
+  return text or error(problem, 2)
 end
 
 -- cjson reads every number as a float: those that are whole become integers, in place.

@@ -279,15 +279,13 @@ local function explain(req, problem)
   return err
 end
 
---- The body of an answer that is a table.
+--- Raises a 500 that names the route, for a table that JSON has no words for.
 -- @tparam Request req
--- @tparam table body
--- @treturn string
--- @raise a 500 that names the route, for a table that JSON has no words for
--- @usage return 200, response.JSON, response.json_of(req, {id = 1})
-function response.json_of(req, body)
-  local text, problem = json.try_encode(body)
-  return text or error(explain(req, problem), 0)
+-- @tparam string problem as `json.try_encode` tells it
+-- @raise always
+-- @usage response.refuse_json(req, "Cannot serialise function: type not supported")
+function response.refuse_json(req, problem)
+  error(explain(req, problem), 0)
 end
 
 -- The head with what the request adds to it: see `genet.session`.
