@@ -4,8 +4,8 @@
 -- Fields: `method`, `path` (decoded), `params` (the rule's arguments by name), `args` (the query
 -- string), `query` (the same, raw), `headers`, `cookies`, `form`, `files` (see `genet.upload`),
 -- `session` (see `genet.session`), `remote_addr`, `remote_port`, `scheme`, `host`, `url`, `id`,
--- `route`, `app`, and `g`, a table for the script's own use. Reading `form` or `files` waits for
--- the body.
+-- `route`, `app`, and `g`, a table for the script's own use, with `g:get(name, default)`. Reading
+-- `form` or `files` waits for the body.
 --
 -- And, as in Flask: `endpoint`, the name of the route, and `blueprint`, that of its group;
 -- `full_path`, the path with the query string; `base_url`, the address without it; `host_url`, that
@@ -331,8 +331,18 @@ function lazy:authorization()
   return {type = kind, token = rest}
 end
 
+local Global = {__name = "genet.g"}
+Global.__index = {}
+
+-- What is there under a name, or else what stands in for it.
+function Global.__index.get(self, name, default)
+  local value = rawget(self, name)
+  if value == nil then return default end
+  return value
+end
+
 function lazy.g()
-  return {}
+  return setmetatable({}, Global)
 end
 
 local Request = {__name = "genet.request"}

@@ -57,6 +57,14 @@ describe("genet.request", function()
     assert.is_nil(request().endpoint)
   end)
 
+  it("keeps what a script puts into it", function()
+    local g = request().g
+    assert.equal("none", g:get("user", "none"))
+    g.user, g.get = "ann", nil
+    assert.equal("ann", g:get("user"))
+    assert.same({user = "ann"}, g)
+  end)
+
   it("gives what stands in for a missing or unfit argument", function()
     local args = request{query = "page=2&list=a&list=b&bad=x&get=g"}.args
     assert.equal(2, args:get("page", 1, "integer"))
