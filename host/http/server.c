@@ -551,6 +551,8 @@ static void open_bus(struct genet *g)
     g->redis = gn_redis_open(&g->bus, &(struct gn_redis_options){.url = g->bus_url});
     if (!g->redis)
         gn_log(GN_WARN, "the bus has no Redis: out of memory");
+}
+
 static struct gn_wire_options wire_options(const struct genet *g)
 {
     const struct genet_options *o = &g->options;

@@ -173,6 +173,17 @@ static int core_loading(lua_State *L)
     return 1;
 }
 
+/* core.environment() -> a list of "NAME=value" */
+static int core_environment(lua_State *L)
+{
+    lua_newtable(L);
+    for (lua_Integer i = 0; environ && environ[i]; i++) {
+        lua_pushstring(L, environ[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
 static const luaL_Reg core[] = {
     {"sleep", core_sleep},
     {"yield", core_yield},
@@ -186,6 +197,7 @@ static const luaL_Reg core[] = {
     {"worker", core_worker},
     {"loading", core_loading},
     {"processors", core_processors},
+    {"environment", core_environment},
     {"temporary_file", gn_core_temporary_file},
     {NULL, NULL},
 };

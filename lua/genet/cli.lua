@@ -49,6 +49,11 @@ local function level(text)
   return nil, ("'%s' is not error, warn, info or debug"):format(text)
 end
 
+local function setting(text)
+  if text:find("^[%a_][%w_]*=") then return text end
+  return nil, ("'%s' is no NAME=VALUE"):format(text)
+end
+
 local function proxy_range(text)
   local range, problem = require("genet.address").range(text)
   if range then return text end
@@ -121,6 +126,9 @@ local function add_runserver(parser)
     seconds):argname("<seconds>"):default("30")
   command:option("--bus", "Carry what is published to other hosts, through the Redis at "
     .. "redis://HOST:PORT."):argname("<url>")
+  command:option("--config", "A Lua file with values for app.config."):argname("<file>")
+  option(command, "-D --set", "A value for app.config, NAME=VALUE. May be given again.", setting)
+    :argname("<setting>"):count("*")
   command:option("--control", "Where to listen for 'genet reload' and 'genet status'. "
     .. "(default: PID.sock in $XDG_RUNTIME_DIR/genet or /tmp/genet-UID)"):argname("<path>")
   option(command, "--threaded", "Serve with threads that each have a Lua state, which a slow "
@@ -363,12 +371,13 @@ end
 
 -- What app.config is told, as NAME=VALUE.
 local function configuration(options)
-  local list = {}
+  local lines = options.set
+  if options.config then table.insert(lines, 1, "config_file=" .. options.config) end
   for name, values in pairs{trusted_proxies = options.trusted_proxy,
       debug_from = options.debug_from} do
-    if #values > 0 then list[#list + 1] = name .. "=" .. table.concat(values, ",") end
+    if #values > 0 then lines[#lines + 1] = name .. "=" .. table.concat(values, ",") end
   end
-  return list
+  return lines
 end
 
 local function check_there(path, wanted)
@@ -396,6 +405,7 @@ function FINISH.runserver(options)
   check_there(options.path)
   check_tls(options)
   check_modes(options)
+  if options.config then check_there(options.config, "file") end
   if #options.debug_from > 0 and not options.debug then refuse("--debug-from needs --debug") end
   options.listen = addresses(options)
   options.config = configuration(options)

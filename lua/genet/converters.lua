@@ -3,8 +3,10 @@
 -- A converter is a table with these fields: `pattern`, the Lua pattern that finds its text between
 -- other text; `read(text)`, the value of a text or nil when it is refused (without it, every text
 -- but an empty one is its own value); `weight`, its place in the order of trying, narrow ones
--- first; `rest`, true when it may take slashes.
+-- first; `write(value)`, the text of a value; `rest`, true when it may take slashes.
 -- @module genet.converters
+
+local check = require "genet.check"
 
 local converters = {}
 
@@ -93,6 +95,7 @@ end
 
 local RANGE = {min = true, max = true, signed = true}
 
+-- Those that a script adds are of its Lua state, as the rules are.
 local KINDS = {
   string = {new = new_string, options = STRING_OPTIONS},
   int = {new = new_int, options = RANGE},
@@ -125,6 +128,38 @@ function converters.options(text)
     options[name or #options + 1] = value
   end
   return options
+end
+
+local FIELDS = {pattern = "string", read = "function", write = "function", weight = "number"}
+
+--- Adds a kind of argument, for the rules that are defined from then on.
+-- @function App:converter
+-- @tparam string name
+-- @tparam table fields `read(text)`, the value of a text, or nil where it does not fit;
+--   `write(value)`, the text of a value, for `app:url_for`; `pattern`, a Lua pattern that finds the
+--   text beside other text (`"[^/]+"` unless told); `weight`, its place in the order of trying,
+--   from 1 for the narrowest to 100 for what takes any text (70)
+-- @usage app:converter("year", {pattern = "%d%d%d%d", read = tonumber})
+-- app:get("/archive/<year:y>", function(_, y) return tostring(y) end)
+function converters.add(name, fields)
+  if type(name) ~= "string" or not name:find("^[%a_][%w_]*$") then
+    error("app:converter: a name of letters and digits was expected", 2)
+  end
+  if KINDS[name] then
+    error(("app:converter: there is a converter '%s' already"):format(name), 2)
+  end
+  local ok, problem = pcall(check.plain_options, fields, "app:converter", FIELDS)
+  if not ok then error(problem, 2) end
+  local pattern = fields.pattern or "[^/]+"
+  local exact = "^" .. pattern .. "$"
+  local function read(text)
+    if not text:find(exact) then return nil end
+    if not fields.read then return text end
+    return fields.read(text)
+  end
+  local converter = {pattern = pattern, read = read, write = fields.write,
+    weight = fields.weight or 70}
+  KINDS[name] = {options = {}, new = function() return converter end}
 end
 
 --- A converter by its name; raises when there is none, or when an option is wrong.

@@ -2,10 +2,11 @@
 -- Reading a name gives its first value, `getlist` gives all of them:
 --
 --     req.args.tag             --> "a"            for ?tag=a&tag=b
---     req.args:getlist("tag")  --> {"a", "b"}
+--     req.args:list("tag")     --> {"a", "b"}
 --
 -- @module genet.fields
 
+local check = require "genet.check"
 local exchange = require "genet.exchange"
 
 local fields = {}
@@ -25,8 +26,43 @@ function methods:getlist(name)
   return values
 end
 
---- A table of named values. A field that is itself called `getlist` does not hide the method:
--- it is read with `getlist("getlist")`.
+--- The same.
+-- @function fields:list
+-- @tparam string name
+-- @treturn {string,...}
+methods.list = methods.getlist
+
+local READERS = {
+  integer = function(value) return math.tointeger(tonumber(value)) end,
+  number = tonumber,
+}
+
+local function read_as(value, kind)
+  local read = READERS[kind] or kind
+  if not check.is_callable(read) then
+    error(("fields:get: 'integer', 'number' or a function was expected, not '%s'")
+      :format(tostring(kind)), 3)
+  end
+  return read(value)
+end
+
+--- The first value of a name, or what stands in for one that is missing or unfit.
+-- @function fields:get
+-- @tparam string name
+-- @param ?default
+-- @tparam ?string|function kind `"integer"`, `"number"`, or a function that gives nil for what does
+--   not fit
+-- @return the value
+-- @usage local page = req.args:get("page", 1, "integer")
+function methods:get(name, default, kind)
+  local value = methods.getlist(self, name)[1]
+  if value ~= nil and kind then value = read_as(value, kind) end
+  if value == nil then return default end
+  return value
+end
+
+--- A table of named values. A field that is itself called like a method does not hide that: it is
+-- read with `get("list")`.
 -- @tparam {string,...} flat name, value, name, value ...
 -- @treturn table first values by name
 -- @usage fields.new{"tag", "a", "tag", "b"}.tag --> "a"
@@ -59,6 +95,20 @@ function header_methods:getlist(name)
     if flat[at]:lower() == name then values[#values + 1] = flat[at + 1] end
   end
   return values
+end
+
+header_methods.list = header_methods.getlist
+
+--- A header, or what stands in for one that is missing.
+-- @function headers:get
+-- @tparam string name in any case, with `_` or `-`
+-- @param ?default
+-- @return its value
+-- @usage req.headers:get("Accept-Language", "en")
+function header_methods:get(name, default)
+  local value = exchange.header(getmetatable(self).x, header_name(name))
+  if value == nil then return default end
+  return value
 end
 
 local function read_header(self, name)

@@ -11,10 +11,12 @@ local core = require "genet.core"
 local app = require "genet.app"
 local http_error = require "genet.http_error"
 local json = require "genet.json"
-local loader = require "genet.loader"
+local locate = require "genet.locate"
 local log = require "genet.log"
 local offload = require "genet.offload"
 local patch = require "genet.patch"
+local render = require "genet.render"
+local Request = require "genet.request"
 local response = require "genet.response"
 local static = require "genet.static"
 local sync = require "genet.sync"
@@ -151,21 +153,59 @@ genet.response = response.new
 -- @usage return genet.redirect("/login")
 genet.redirect = response.redirect
 
+--- An answer out of what a handler may return, to give it cookies or headers.
+-- @function genet.make_response
+-- @param body
+-- @param[opt] status
+-- @param[opt] headers
+-- @treturn Response
+-- @usage return genet.make_response("made", 201):set_cookie("seen", "1")
+genet.make_response = response.of
+
+--- A value as an answer of JSON, also one that is no table.
+-- @param value
+-- @treturn Response
+-- @usage return genet.jsonify{id = 1}
+function genet.jsonify(value)
+  return response.new{
+    body = json.encode(value),
+    headers = {["Content-Type"] = "application/json"},
+  }
+end
+
+--- Keeps a message for the page that is shown next: see `req:flash`.
+-- @tparam string text
+-- @tparam ?string category
+-- @usage genet.flash("You were logged in.")
+function genet.flash(text, category)
+  local req = Request.current()
+  if not req then error("genet.flash: no request is being answered here", 2) end
+  req:flash(text, category)
+end
+
 -- Files as answers: see `genet.static`.
 genet.send_file = static.send_file
 genet.send_from_directory = static.send_from_directory
 
-local templates -- the environment of render_template
+-- Templates: see `genet.render`.
+genet.render_template = render.template
+genet.render_template_string = render.text
+genet.stream_template = render.stream
 
---- Renders a template, in Jinja's language, of the directory `templates` beside the scripts; see
--- `genet.template`. Waits when something in it does.
+--- The request that the running handler answers, or the one whose handler has started the running
+-- task; nil elsewhere.
+-- @function genet.request
+-- @treturn ?Request
+-- @usage local req = genet.request()
+genet.request = Request.current
+
+--- The address of a route by its name: see `genet.locate`.
 -- @tparam string name
--- @tparam ?table vars
+-- @tparam ?table args
 -- @treturn string
--- @usage return genet.render_template("page.html", {title = "Home"})
-function genet.render_template(name, vars)
-  templates = templates or genet.template.new{path = loader.directory() .. "/templates"}
-  return templates:render(name, vars)
+-- @usage return genet.redirect(genet.url_for("login"))
+function genet.url_for(name, args)
+  return locate.url_for(Request.current(), name, args)
 end
 
 --- Ends the handler with an error status.

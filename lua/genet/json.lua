@@ -7,7 +7,8 @@
 
 local new_cjson = require("cjson.safe").new
 
-local error, getmetatable, math_type, next, type = error, getmetatable, math.type, next, type
+local error, find, getmetatable, math_type = error, string.find, getmetatable, math.type
+local next, type = next, type
 
 local function new_coder()
   local coder = new_cjson()
@@ -48,7 +49,7 @@ local function is_plain(value, depth)
   for _, item in next, value do
     if type(item) == "table" then
       if not is_plain(item, depth + 1) then return false end
-    elseif math_type(item) == "integer" and (item > WRITTEN or item < -WRITTEN) then
+    elseif math_type(item) == "integer" and (item >= WRITTEN or item <= -WRITTEN) then
       return false
     end
   end
@@ -94,11 +95,33 @@ function write(value, texts, depth)
   texts[#texts + 1] = math_type(value) == "integer" and value or encode(value)
 end
 
+-- Whether `json.array` has marked a table: until then cjson alone writes every table as it should
+-- be, but for long integers, which get an exponent.
+local has_marked = false
+
+
 local function encode_any(value)
   if type(value) == "table" and is_plain(value, 1) then return encode(value) end
   local texts = {}
   write(value, texts, 1)
   return table.concat(texts)
+end
+
+--- A value as JSON, the usual kind without detours.
+-- @function json.try_encode
+-- @param value
+-- @treturn[1] string
+-- @treturn[2] nil
+-- @treturn[2] string what JSON has no word for
+-- @usage local text, problem = json.try_encode{id = 1}
+function json.try_encode(value)
+  if not has_marked then
+    local text = cjson.encode(value)
+    if text and not find(text, "e+", 1, true) then return text end
+  end
+  local ok, text = pcall(encode_any, value)
+  if ok then return text end
+  return nil, text
 end
 
 --- A value as JSON. Raises when it holds something JSON has no word for.
@@ -107,8 +130,8 @@ end
 -- @treturn string
 -- @usage json.encode{id = 1, tags = json.array()} --> '{"id":1,"tags":[]}'
 function json.encode(value)
-  local ok, text = pcall(encode_any, value)
-  return ok and text or error(text, 2)
+  local text, problem = json.try_encode(value)
+  return text or error(problem, 2)
 end
 
 -- cjson reads every number as a float: those that are whole become integers, in place.
@@ -148,7 +171,7 @@ end
 -- @treturn[2] string what is wrong with the text
 -- @usage json.decode("[1, 2.5]") --> {1, 2.5}
 function json.decode(text, max_depth)
-  local coder = max_depth and coder_for(max_depth) or cjson
+  local coder = max_depth and max_depth ~= DEEPEST and coder_for(max_depth) or cjson
   local value, problem = coder.decode(text)
   if value == nil then return nil, problem end
   return with_integers(value)
@@ -160,6 +183,7 @@ end
 -- @treturn table
 -- @usage return {found = json.array(found)}
 function json.array(items)
+  has_marked = true
   return setmetatable(items or {}, ARRAY)
 end
 

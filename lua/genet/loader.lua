@@ -2,16 +2,19 @@
 -- @module genet.loader
 
 local app = require "genet.app"
+local config = require "genet.config"
 local core = require "genet.core"
 local generations = require "genet.generations"
 local lfs = require "lfs"
 local log = require "genet.log"
 local proxy = require "genet.proxy"
+local render = require "genet.render"
 local runner = require "genet.runner"
 
 local loader = {}
 
 local directory = "." -- of the scripts that were loaded
+local root -- the app they are in
 
 -- Lets the scripts of a directory `require` what lies in it.
 local function search_in(dir)
@@ -41,11 +44,11 @@ local function read(file)
   end)
 end
 
--- As loadfile(): a first line that begins with '#' is the shell's.
+-- As loadfile(): a first line that begins with "#" is the shell's.
 local function load_file(file)
   local text, problem = read(file)
   if not text then return nil, problem end
-  return load((text:gsub("^#[^\n]*", "")), "@" .. file)
+  return load((text:gsub("^\xEF\xBB\xBF", ""):gsub("^#[^\n]*", "")), "@" .. file)
 end
 
 local function list_scripts(dir)
@@ -95,7 +98,7 @@ local function watch_modules()
   end
 end
 
-local function load_script(root, file)
+local function load_script(file)
   generations.watch(file)
   local chunk, problem = load_file(file)
   if not chunk then error(problem, 0) end
@@ -119,22 +122,18 @@ function loader.directory()
   return directory
 end
 
+--- The app that has the routes of all scripts; nil before they are loaded.
+-- @treturn ?App
+-- @usage loader.app():url_for("item", {id = 7})
+function loader.app()
+  return root
+end
+
 --- Lets a script `require` what lies beside it.
 -- @tparam string file
 -- @usage loader.search_beside("jobs/nightly.lua")
 function loader.search_beside(file)
   search_in(file:match("^(.*)/[^/]*$") or ".")
-end
-
--- Lines of NAME=VALUE as a table.
-local function read_config(lines)
-  local config = {}
-  for _, line in ipairs(lines or {}) do
-    local name, value = line:match("^([^=]*)=(.*)$")
-    if not name then error(("'%s' is no NAME=VALUE"):format(line), 0) end
-    config[name] = value
-  end
-  return config
 end
 
 -- Calls a function, and reports what it raises where somebody wants to know all.
@@ -145,7 +144,7 @@ local function tell(report, fn, ...)
 end
 
 -- What debug mode adds to an app; without it none of this is loaded.
-local function attach_debug(root, debug_from)
+local function attach_debug(debug_from)
   local allowed, problem = require("genet.debugpage.peers").parse(debug_from)
   if not allowed then error("debug_from: " .. problem, 0) end
   require("genet.debugpage").attach(root, allowed)
@@ -156,17 +155,18 @@ end
 -- Raises when a script cannot be read, fails, returns something else than an app or a function
 -- that takes one, or defines a route twice. Waits when a script does.
 -- @tparam string path a file or a directory
--- @tparam ?{string,...} config `NAME=VALUE` for `app.config`
+-- @tparam ?{string,...} lines `NAME=VALUE` for `app.config`
 -- @tparam ?function report is called with each problem, in place of raising the first of them
 -- @treturn App
 -- @usage local app = loader.load("scripts")
-function loader.load(path, config, report)
+function loader.load(path, lines, report)
   path = #path > 1 and path:gsub("/+$", "") or path
   local mode, problem = lfs.attributes(path, "mode")
   if not mode then error(problem, 0) end
-  local root = app.new()
-  local settings = read_config(config)
-  proxy.trust(settings.trusted_proxies)
+  local settings = config.load(lines)
+  settings.debug = generations.debug() or false
+  render.reset()
+  root = app.new()
   if generations.debug() then require("genet.debugpage").begin() end
   watch_modules()
   local files = {path}
@@ -177,8 +177,9 @@ function loader.load(path, config, report)
   else
     loader.search_beside(path)
   end
-  for _, file in ipairs(files) do tell(report, load_script, root, file) end
-  if generations.debug() then attach_debug(root, settings.debug_from) end
+  for _, file in ipairs(files) do tell(report, load_script, file) end
+  proxy.trust(settings.trusted_proxies)
+  if generations.debug() then attach_debug(settings.debug_from) end
   tell(report, root.freeze, root)
   return root
 end

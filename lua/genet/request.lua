@@ -4,13 +4,22 @@
 -- Fields: `method`, `path` (decoded), `params` (the rule's arguments by name), `args` (the query
 -- string), `query` (the same, raw), `headers`, `cookies`, `form`, `files` (see `genet.upload`),
 -- `session` (see `genet.session`), `remote_addr`, `remote_port`, `scheme`, `host`, `url`, `id`,
--- `route`, and `g`, a table for the script's own use. Reading `form` or `files` waits for the body.
+-- `route`, `app`, and `g`, a table for the script's own use, with `g:get(name, default)`. Reading
+-- `form` or `files` waits for the body.
+--
+-- And, as in Flask: `endpoint`, the name of the route, and `blueprint`, that of its group;
+-- `full_path`, the path with the query string; `base_url`, the address without it; `host_url`, that
+-- of the front page; `is_secure`; `content_type`, `content_length`, `mimetype` and `is_json`;
+-- `referrer`, `user_agent`; `authorization`, a table with `type` and `token`, or `username` and
+-- `password`; `access_route`, the addresses that trusted proxies tell of, the client's first.
 --
 -- What a form may have can be set before it is read: `max_form_parts`, fields and files together
--- (1000); `max_form_files` (100); `max_form_memory_size`, bytes of its fields (500000).
+-- (1000); `max_form_files` (100); `max_form_memory_size`, bytes of its fields (500000). The
+-- configuration may say otherwise for all requests.
 -- @module genet.request
 
 local check = require "genet.check"
+local config = require "genet.config"
 local cookie = require "genet.cookie"
 local exchange = require "genet.exchange"
 local fields = require "genet.fields"
@@ -20,6 +29,7 @@ local json = require "genet.json"
 local proxy = require "genet.proxy"
 local response = require "genet.response"
 local status = require "genet.status"
+local text = require "genet.text"
 local url = require "genet.url"
 
 local methods = {}
@@ -102,22 +112,25 @@ local JSON_OPTIONS = {
 -- a 413 when it is too large.
 -- @function req:json
 -- @tparam[opt] table options `force`, to read it whatever its type; `silent`, to give nil
---   instead of raising; `max_depth`, how deep arrays and objects may lie in each other (1000);
---   `max_size`, bytes it may have (the limit of the body)
+--   instead of raising; `max_depth`, how deep arrays and objects may lie in each other
+--   (`max_json_depth` of the configuration, 1000); `max_size`, bytes it may have (`max_json_size`
+--   of the configuration, else the limit of the body)
 -- @return the value; `genet.json.null` for `null`
 -- @usage local item = req:json{max_size = 10000}
 function methods:json(options)
   options = check.options(options, "req:json", JSON_OPTIONS)
-  local media = media_type(self)
-  if not options.force and media ~= "application/json" and not media:find("^application/.*%+json$")
-  then
+  if not options.force and not self.is_json then
     if options.silent then return nil end
     error(http_error.new(415, "the body is not application/json"), 0)
   end
-  local value, problem = json.decode(self:body(options.max_size), options.max_depth)
+  local settings = config.site()
+  local value, problem = json.decode(self:body(options.max_size or settings.max_json_size),
+    options.max_depth or settings.max_json_depth)
   if value ~= nil or options.silent then return value end
   error(http_error.new(400, "the body is not JSON: " .. problem), 0)
 end
+
+methods.get_json = methods.json
 
 --- The parts of a form with files (`multipart/form-data`) as they come, so that none is kept: see
 -- `genet.multipart` for what they have. Instead of `form` and `files`. Waits.
@@ -146,6 +159,8 @@ methods.flash = later("genet.flash", "add")
 methods.flashed = later("genet.flash", "take")
 methods.csrf_token = later("genet.csrf", "token")
 methods.check_csrf = later("genet.csrf", "check")
+methods.render = later("genet.render", "for_request")
+methods.url_for = later("genet.locate", "url_for")
 
 function lazy:session()
   local sessions = self.route.sessions
@@ -204,9 +219,9 @@ function lazy:cookies()
   return fields.new(cookie.parse(self.headers:getlist("cookie")))
 end
 
-function lazy.max_form_parts() return 1000 end
-function lazy.max_form_files() return 100 end
-function lazy.max_form_memory_size() return 500000 end
+function lazy.max_form_parts() return config.site().max_form_parts end
+function lazy.max_form_files() return config.site().max_form_files end
+function lazy.max_form_memory_size() return config.site().max_form_memory_size end
 
 function lazy:form()
   local media = media_type(self)
@@ -258,15 +273,96 @@ end
 
 function lazy:url()
   local query = self.query
-  return self.scheme .. "://" .. self.host .. url.encode_path(self.path)
-    .. (query ~= "" and "?" .. query or "")
+  return query ~= "" and self.base_url .. "?" .. query or self.base_url
+end
+
+lazy.mimetype = media_type
+
+function lazy:is_json()
+  local media = self.mimetype
+  return media == "application/json" or media:find("^application/.*%+json$") ~= nil
+end
+
+function lazy:content_type() return self.headers.content_type end
+
+function lazy:content_length() return math.tointeger(tonumber(self.headers.content_length)) end
+
+function lazy:referrer() return self.headers.referer end
+
+function lazy:user_agent() return self.headers.user_agent end
+
+function lazy:is_secure() return self.scheme == "https" end
+
+function lazy:endpoint() return self.route.name end
+
+function lazy:blueprint() return (self.route.name or ""):match("^(.*)%.") end
+
+function lazy:app()
+  local app = self.route.scope
+  while app and app.outer do app = app.outer end
+  return app or require("genet.loader").app()
+end
+
+function lazy:host_url() return self.scheme .. "://" .. self.host .. "/" end
+
+function lazy:base_url() return self.scheme .. "://" .. self.host .. url.encode_path(self.path) end
+
+function lazy:full_path() return url.encode_path(self.path) .. "?" .. self.query end
+
+-- What a trusted proxy tells; the header of anybody else is not looked at.
+function lazy:access_route()
+  local forwarded = self._told.addr and self.headers:getlist("x-forwarded-for") or {}
+  local list = text.split(table.concat(forwarded, ","), ",")
+  return list[1] and list[1] ~= "" and list or {self.remote_addr}
+end
+
+local function basic(credentials)
+  local text64 = credentials:gsub("=+$", ""):gsub("[+/]", {["+"] = "-", ["/"] = "_"})
+  local decoded = require("genet.crypto").decode64(text64) or ""
+  local username, password = decoded:match("^([^:]*):(.*)$")
+  return username and {type = "basic", username = username, password = password}
+end
+
+function lazy:authorization()
+  local kind, rest = (self.headers.authorization or ""):match("^(%S+)[ \t]+(.-)[ \t]*$")
+  if not kind then return nil end
+  kind = kind:lower()
+  if kind == "basic" then return basic(rest) or nil end
+  return {type = kind, token = rest}
+end
+
+local Global = {__name = "genet.g"}
+Global.__index = {}
+
+-- What is there under a name, or else what stands in for it.
+function Global.__index.get(self, name, default)
+  local value = rawget(self, name)
+  if value == nil then return default end
+  return value
 end
 
 function lazy.g()
-  return {}
+  return setmetatable({}, Global)
 end
 
 local Request = {__name = "genet.request"}
+
+--- The requests that are being answered, by the place of their exchange.
+Request.live = setmetatable({}, {__mode = "v"})
+
+--- The bits of an exchange's number that tell its place.
+Request.SLOT = 0xffffff
+
+--- The request that the running handler answers, or the one whose handler has started the running
+-- task.
+-- @treturn[1] Request
+-- @treturn[2] nil outside a request, or when it has been answered
+-- @usage local req = Request.current()
+function Request.current()
+  local x = exchange.current()
+  local req = x and Request.live[x & Request.SLOT]
+  return req and req._exchange == x and req or nil
+end
 
 function Request.__index(self, key)
   local method = methods[key]

@@ -27,7 +27,10 @@ response.HTML = "Content-Type: text/html; charset=utf-8\r\n"
 local HTML = response.HTML
 local TEXT_TYPE = "text/plain; charset=utf-8"
 local TEXT = "Content-Type: " .. TEXT_TYPE .. "\r\n"
-local JSON = "Content-Type: application/json\r\n"
+
+--- The head of an answer that is JSON and nothing special.
+response.JSON = "Content-Type: application/json\r\n"
+local JSON = response.JSON
 
 local methods = {}
 local Response = {__name = "genet.response", __index = methods}
@@ -274,6 +277,15 @@ local function explain(req, problem)
   err.message = ("%s %s: %s"):format(req.method, route.rule, err.message)
   err.place = route.place
   return err
+end
+
+--- Raises a 500 that names the route, for a table that JSON has no words for.
+-- @tparam Request req
+-- @tparam string problem as `json.try_encode` tells it
+-- @raise always
+-- @usage response.refuse_json(req, "Cannot serialise function: type not supported")
+function response.refuse_json(req, problem)
+  error(explain(req, problem), 0)
 end
 
 -- The head with what the request adds to it: see `genet.session`.

@@ -52,7 +52,7 @@ local function dynamic_edge(node, part)
     pattern = part.pattern,
     converters = part.converters,
     read = part.converters[1].read,
-    whole = #part.converters == 1 and part.static == 0,
+    whole = #part.converters == 1 and part.static == 0 and not part.rest,
     rest = part.rest or false,
     slash = part.slash,
     static = part.static,
@@ -180,10 +180,14 @@ local function follow_rest(search, edge, at, count)
   return accepts(edge.node.entry, search.method) and SLASH or nil
 end
 
--- Follows the part of a rule that is one argument and nothing else, the usual case.
+-- The value of a part of a rule that is one argument and nothing else, the usual case.
+local function read_whole(edge, segment)
+  if edge.read then return edge.read(segment) end
+  return segment ~= "" and segment or nil
+end
+
 local function follow_whole(search, edge, segment, slash, count)
-  local value = segment
-  if edge.read then value = edge.read(segment) elseif segment == "" then return nil end
+  local value = read_whole(edge, segment)
   if value == nil then return nil end
   search[count + 1] = value
   return go_on(search, edge.node, slash, count + 1)
@@ -194,9 +198,8 @@ local function follow_mixed(search, edge, segment, slash, count)
   return filled and go_on(search, edge.node, slash, filled)
 end
 
-function walk(search, node, at, count)
-  local slash = find(search.path, "/", at, true)
-  local segment = sub(search.path, at, slash and slash - 1)
+-- Tries all that begins at a node.
+local function branch(search, node, at, count, slash, segment)
   local static = node.static[segment]
   local found = static and go_on(search, static, slash, count)
   if found then return found end
@@ -211,6 +214,30 @@ function walk(search, node, at, count)
       found = follow_mixed(search, edge, segment, slash, count)
     end
     if found then return found end
+  end
+end
+
+-- Where nothing but one child can fit there is no way back to remember.
+function walk(search, node, at, count)
+  local path = search.path
+  while true do
+    local slash = find(path, "/", at, true)
+    local segment = sub(path, at, slash and slash - 1)
+    local static, dynamic = node.static[segment], node.dynamic
+    local edge = dynamic[1]
+    if not edge then
+      if not static then return nil end
+      node = static
+    elseif static or not edge.whole or dynamic[2] then
+      return branch(search, node, at, count, slash, segment)
+    else
+      local value = read_whole(edge, segment)
+      if value == nil then return nil end
+      count = count + 1
+      search[count], node = value, edge.node
+    end
+    if not slash then return arrive(search, node) end
+    at = slash + 1
   end
 end
 
@@ -260,7 +287,7 @@ function Router:match(method, target)
   if target == "*" then return refusal(method, self.methods) end
   local path = url.decode_path(target)
   if not path then return nil, 400 end
-  local search = {path = path, method = method}
+  local search = {false, false, path = path, method = method} -- with room for arguments
   local found = self:search(search)
   if found == SLASH then return nil, 308, url.encode_path(path .. "/") end
   if found then return found, search, path end

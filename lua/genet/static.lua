@@ -5,6 +5,7 @@
 -- without passing through the process; over TLS in pieces.
 -- @module genet.static
 
+local config = require "genet.config"
 local disk = require "genet.disk"
 local document = require "genet.document"
 local encodings = require "genet.encodings"
@@ -49,7 +50,8 @@ function static.clean(path, hidden)
   return bare, bare ~= path
 end
 
--- The directory of the script that called the framework, with a slash; "" when it has none.
+-- The directory of the script that called the framework, with a slash; that of the scripts when
+-- nothing tells: who returns what a call gives has left the stack.
 local function script_directory()
   local here = debug.getinfo(1, "S").source:match("^.*/") or ""
   local level = 2
@@ -58,7 +60,8 @@ local function script_directory()
     level = level + 1
     info = debug.getinfo(level, "S")
   end
-  return info and info.source:match("^@(.*/)") or ""
+  local script = info and info.what ~= "C" and info.source:match("^@(.*/)")
+  return script or require("genet.loader").directory() .. "/"
 end
 
 local function resolved(path)
@@ -68,8 +71,9 @@ end
 -- Options ---------------------------------------------------------------------------------------
 
 local function cache_control(options)
-  if options.max_age == nil then return options.immutable and "immutable" or nil end
-  local seconds = math.tointeger(options.max_age)
+  local max_age = options.max_age or config.site().static_max_age
+  if max_age == nil then return options.immutable and "immutable" or nil end
+  local seconds = math.tointeger(max_age) or 0
   return ("public, max-age=%d%s"):format(seconds, options.immutable and ", immutable" or "")
 end
 
@@ -293,14 +297,15 @@ end
 -- @function App:static
 -- @tparam string prefix such as `/static`
 -- @tparam string directory
--- @tparam[opt] table options `name` of the route, which has one argument, `filename`; `index`, the
+-- @tparam[opt] table options `name` of the route, which has one argument, `filename`
+--   (`"static"` unless told, for the first); `index`, the
 --   file that stands for its directory, a list of them or false (`index.html` unless told);
 --   `list`, to list directories that have none; `hidden`, to serve files whose names, or whose
 --   directories' names, begin with a dot; `follow_symlinks`, to let links lead out of the
 --   directory; `precompressed`, codings of twins to look for, the best first, or false
 --   (`{"gzip"}` unless told; `br` and `zstd` are known too); `mimetypes` by ending; `max_age` in
---   seconds and `immutable`, for Cache-Control; `headers`, more of them; `cache`, the bytes of
---   small files to keep in memory (16 MB unless told)
+--   seconds (`static_max_age` of the configuration) and `immutable`, for Cache-Control; `headers`,
+--   more of them; `cache`, the bytes of small files to keep in memory (16 MB unless told)
 -- @usage app:static("/static", "static", {max_age = 3600, precompressed = {"br", "gzip"}})
 function static.serve(app, prefix, directory, options)
   if type(prefix) ~= "string" or prefix:sub(1, 1) ~= "/" then
@@ -309,7 +314,8 @@ function static.serve(app, prefix, directory, options)
   local ok, mount = pcall(static.mount, directory, options or {})
   if not ok then error(mount, 2) end
   local base = prefix:gsub("/+$", "")
-  local name = options and options.name
+  local name = options and options.name or not app.has_static and "static" or nil
+  app.has_static = true
   app:route(base .. "/<path:filename>", {name = name}, function(req, filename)
     return mount:answer(req, filename)
   end)

@@ -205,6 +205,35 @@ describe("a file", function()
     end
   end)
 
+  it("minds what comes before a range", function()
+    for _, path in ipairs{"/s/small.txt", "/s/large.bin"} do
+      local whole = server:get(path)
+      local etag, date = whole.headers.etag, whole.headers["last-modified"]
+      for _, case in ipairs{ -- RFC 9110, sections 13.2.2 and 14.2
+        {"GET", {"If-Range: " .. etag}, 206},
+        {"GET", {"If-Range: W/" .. etag}, 200},
+        {"GET", {"If-Range: soon"}, 200},
+        {"GET", {"If-Range: Sun, 06 Nov 1994 08:49:37 GMT"}, 200},
+        {"GET", {"If-None-Match: " .. etag}, 304},
+        {"GET", {"If-None-Match: W/" .. etag}, 304},
+        {"GET", {"If-None-Match: \"other\""}, 206},
+        {"GET", {"If-Match: " .. etag}, 206},
+        {"GET", {"If-Match: \"other\""}, 412},
+        {"GET", {"If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT"}, 412},
+        {"GET", {"If-Modified-Since: " .. date}, 304},
+        {"HEAD", {}, 200},
+        {"HEAD", {"If-None-Match: " .. etag}, 304},
+      } do
+        local headers = {"Range: bytes=1-2", table.unpack(case[2])}
+        local response = server:request(case[1], path, headers)
+        assert.equal(case[3], response.status, case[1] .. " " .. table.concat(headers, ", "))
+        if case[3] == 304 then assert.equal(etag, response.headers.etag) end
+        if case[3] == 206 then assert.equal(whole.body:sub(2, 3), response.body) end
+        assert.equal(case[3] == 206, response.headers["content-range"] ~= nil)
+      end
+    end
+  end)
+
   it("is sent in several parts, on a connection that goes on", function()
     local connection = server:connect()
     for _, path in ipairs{"/s/small.txt", "/s/large.bin", "/s/small.txt"} do

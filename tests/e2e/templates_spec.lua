@@ -19,6 +19,36 @@ app:get("/page/<name>", function(_, name) return env:render("page.html", {name =
 app:get("/plain", function() return env:render("plain.html") end)
 app:get("/open/<name>", function(_, name) gate[name] = true return "open" end)
 app:get("/waiting", function() return tostring(gate.waiting or 0) end)
+app:get("/own/<name>", function(req, name)
+  req.g.name = name
+  return genet.render_template_string(
+    "{{ g.name }} {{ wait(name) }}{{ request.path }} {{ g.name }}", {name = name, wait = function(n)
+      gate.own = (gate.own or 0) + 1
+      while not gate[n] do genet.sleep(0.02) end
+      return ""
+    end})
+end)
+app:get("/fails", function() error("oops") end)
+app:error("oops", function() return genet.render_template_string("{{ request.path }} failed") end)
+app:get("/own-waiting", function() return tostring(gate.own or 0) end)
+app:get("/task/<name>", function(req)
+  local task = genet.spawn(function()
+    genet.sleep(0.01)
+    return genet.render_template_string("{{ request.path }}")
+  end)
+  return select(2, task:wait())
+end)
+app:get("/coroutine", function(req)
+  return coroutine.wrap(function() return genet.render_template_string("{{ request.path }}") end)()
+end)
+app:get("/later", function()
+  genet.spawn(function()
+    genet.sleep(0.05)
+    gate.late = tostring(select(2, pcall(genet.render_template_string, "{{ request.path }}")))
+  end)
+  return "later"
+end)
+app:get("/late", function() return gate.late or "" end)
 app:get("/broken", function() return env:render("broken.html", {user = {}}) end)
 app:get("/stream", function()
   return function(write) env:stream("stream.html", {}, write) end
@@ -53,6 +83,32 @@ describe("a template", function()
     assert.equal("<h1>bb1bb2</h1>", second:response().body)
     server:get("/open/a")
     assert.equal("<h1>aa1aa2</h1>", first:response().body)
+  end)
+
+  it("knows its own request, whoever else waits", function()
+    local first, second = server:ask("/own/c"), server:ask("/own/d")
+    finally(function() first:close() second:close() end)
+    support.wait_until("both to wait", function() return server:get("/own-waiting").body == "2" end)
+    server:get("/open/d")
+    assert.equal("d /own/d d", second:response().body)
+    server:get("/open/c")
+    assert.equal("c /own/c c", first:response().body)
+  end)
+
+  it("knows the request of the task, and of the coroutine", function()
+    assert.equal("/task/x", server:get("/task/x").body)
+    assert.equal("/coroutine", server:get("/coroutine").body)
+    local failed = server:get("/fails")
+    assert.same({500, "/fails failed"}, {failed.status, failed.body})
+  end)
+
+  it("says that a request has been answered", function()
+    server:get("/later")
+    local said = support.wait_until("the task", function()
+      local text = server:get("/late").body
+      return text ~= "" and text
+    end)
+    assert.matches("'request' is known while a request is answered only", said)
   end)
 
   it("reaches the client while it is rendered", function()

@@ -33,6 +33,51 @@ describe("genet.request", function()
     assert.is_nil(req.nonsense)
   end)
 
+  it("knows Flask's words", function()
+    local req = request({
+      headers = {"Host", "example.org", "Content-Type", "application/json; charset=utf-8",
+        "Content-Length", "12", "Referer", "http://x/", "User-Agent", "test",
+        "Authorization", "Basic QW5uOnA6dz8/"},
+      query = "a=1",
+    }, {path = "/two words"})
+    req.route.name = "blog.show"
+    assert.same({type = "basic", username = "Ann", password = "p:w??"}, req.authorization)
+    for name, value in pairs{
+      endpoint = "blog.show", blueprint = "blog", base_url = "http://example.org/two%20words",
+      host_url = "http://example.org/", full_path = "/two%20words?a=1", is_json = true,
+      mimetype = "application/json", content_type = "application/json; charset=utf-8",
+      content_length = 12, referrer = "http://x/", user_agent = "test", is_secure = false,
+    } do
+      assert.equal(value, req[name], name)
+    end
+    assert.same({"192.0.2.7"}, req.access_route)
+    req = request{headers = {"Authorization", "Bearer  a.b "}}
+    assert.same({type = "bearer", token = "a.b"}, req.authorization)
+    assert.is_nil(request{headers = {"Authorization", "Basic %%"}}.authorization)
+    assert.is_nil(request().endpoint)
+  end)
+
+  it("keeps what a script puts into it", function()
+    local g = request().g
+    assert.equal("none", g:get("user", "none"))
+    g.user, g.get = "ann", nil
+    assert.equal("ann", g:get("user"))
+    assert.same({user = "ann"}, g)
+  end)
+
+  it("gives what stands in for a missing or unfit argument", function()
+    local args = request{query = "page=2&list=a&list=b&bad=x&get=g"}.args
+    assert.equal(2, args:get("page", 1, "integer"))
+    assert.equal(1, args:get("bad", 1, "integer"))
+    assert.equal("g", args:get("get"))
+    assert.equal("none", args:get("nothing", "none"))
+    assert.same({"a", "b"}, args:list("list"))
+    assert.equal("x!", args:get("bad", nil, function(text) return text .. "!" end))
+    assert.equal("en", request().headers:get("Accept-Language", "en"))
+    assert.matches("'integer', 'number' or a function was expected, not 'int'",
+      support.blamed(function() args:get("page", 1, "int") end))
+  end)
+
   it("has an empty query and host when there is none", function()
     local req = request()
     assert.equal("", req.query)
