@@ -217,6 +217,7 @@ static void push_text(lua_State *L, const char *text)
 static int dispatch(lua_State *L)
 {
     struct call *c = lua_touserdata(L, 1);
+    gn_call_self()->exchange = c->exchange;
     lua_rawgeti(L, LUA_REGISTRYINDEX, c->app->dispatch);
     lua_rawgeti(L, LUA_REGISTRYINDEX, c->app->app);
     lua_pushinteger(L, c->exchange);
@@ -258,6 +259,7 @@ static int dispatch_failed(lua_State *L)
 static int end(lua_State *L)
 {
     struct call *c = lua_touserdata(L, 1);
+    gn_call_self()->exchange = c->exchange;
     while (gn_exchange_endings(&c->app->exchanges, c->exchange, L)) {
         for (lua_Integer i = luaL_len(L, -1); i > 0; i--) {
             lua_geti(L, -1, i);

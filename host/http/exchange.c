@@ -126,6 +126,17 @@ static struct gn_request *check(lua_State *L)
     return check_slot(L)->request;
 }
 
+/* exchange.current() -> the number of the request that the running call is for, or was
+ * started for; nil */
+static int x_current(lua_State *L)
+{
+    const struct gn_call *c = gn_call_self();
+    if (!c || c->exchange == 0)
+        return 0;
+    lua_pushinteger(L, c->exchange);
+    return 1;
+}
+
 /* nil and why: for failures of the world. */
 static int fail(lua_State *L, int error)
 {
@@ -436,29 +447,18 @@ static int x_finish(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    {"header", x_header},
-    {"is_plain", x_is_plain},
-    {"headers", x_headers},
-    {"lines", x_lines},
-    {"query", x_query},
-    {"version", x_version},
-    {"remote_addr", x_remote_addr},
-    {"host", x_host},
-    {"scheme", x_scheme},
-    {"tls", x_tls},
-    {"id", x_id},
-    {"detach", x_detach},
-    {"endless", x_endless},
-    {"limit", x_limit},
-    {"on_end", x_on_end},
-    {"read", x_read},
-    {"body", x_body},
-    {"start", x_start},
-    {"started", x_started},
-    {"write", x_write},
-    {"write_file", x_write_file},
-    {"finish", x_finish},
-    {NULL, NULL},
+    {"current", x_current},   {"header", x_header},
+    {"is_plain", x_is_plain}, {"headers", x_headers},
+    {"lines", x_lines},       {"query", x_query},
+    {"version", x_version},   {"remote_addr", x_remote_addr},
+    {"host", x_host},         {"scheme", x_scheme},
+    {"tls", x_tls},           {"id", x_id},
+    {"detach", x_detach},     {"endless", x_endless},
+    {"limit", x_limit},       {"on_end", x_on_end},
+    {"read", x_read},         {"body", x_body},
+    {"start", x_start},       {"started", x_started},
+    {"write", x_write},       {"write_file", x_write_file},
+    {"finish", x_finish},     {NULL, NULL},
 };
 
 static int open_module(lua_State *L)

@@ -115,6 +115,17 @@ static int core_secret(lua_State *L)
     return 1;
 }
 
+/* core.environment() -> a list of "NAME=value" */
+static int core_environment(lua_State *L)
+{
+    lua_newtable(L);
+    for (lua_Integer i = 0; environ && environ[i]; i++) {
+        lua_pushstring(L, environ[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
 static const luaL_Reg core[] = {
     {"sleep", core_sleep},
     {"yield", core_yield},
@@ -124,6 +135,7 @@ static const luaL_Reg core[] = {
     {"now", core_now},
     {"retiring", core_retiring},
     {"secret", core_secret},
+    {"environment", core_environment},
     {"temporary_file", gn_core_temporary_file},
     {NULL, NULL},
 };

@@ -327,6 +327,7 @@ static int call(struct gn_vm *vm, lua_CFunction fn, void *arg, lua_CFunction fai
     c->arg = arg;
     enrol(c, GN_CALL_HOST);
     begin(c);
+    c->exchange = c->outer ? c->outer->exchange : 0;
     lua_pushcfunction(c->L, fn);
     lua_pushlightuserdata(c->L, arg);
     int r = resume(c, 1) == LUA_OK ? 0 : -1;
@@ -384,6 +385,8 @@ struct gn_call *gn_vm_spawn(lua_State *L, int args, enum gn_call_kind kind)
     c->loads = false;
     c->args = args;
     c->fiber = NULL;
+    const struct gn_call *self = gn_call_self();
+    c->exchange = self ? self->exchange : 0;
     if (lua_checkstack(c->L, args + 1))
         c->fiber = gn_fiber_new(gn_sched_self(), "task", run_spawned, c);
     if (!c->fiber) {

@@ -66,7 +66,8 @@ struct gn_call {
     struct gn_scope scope;    /* interrupting it cancels the call */
     struct gn_handle *handle; /* what Lua knows it by, see tasks.c; or NULL */
     int current; /* in the registry: what `core.current` gives in it; LUA_NOREF */
-    int args;    /* of one that has not begun: how many stand on its stack */
+    lua_Integer exchange; /* of the request it is for, or was started for; 0 */
+    int args;             /* of one that has not begun: how many stand on its stack */
 };
 
 /* Makes a state with the standard libraries, `genet.core`, and the framework on

@@ -2,28 +2,42 @@
 -- @module genet.app
 
 local check = require "genet.check"
+local config = require "genet.config"
 local exchange = require "genet.exchange"
 local generations = require "genet.generations"
 local guard = require "genet.guard"
 local gzip = require "genet.gzip"
 local hooks = require "genet.hooks"
+local locate = require "genet.locate"
 local log = require "genet.log"
 local Request = require "genet.request"
+local render = require "genet.render"
 local response = require "genet.response"
 local router = require "genet.router"
-local rules = require "genet.rule"
 local sse = require "genet.sse"
 local static = require "genet.static"
 local timer = require "genet.timer"
 local url = require "genet.url"
 local websocket = require "genet.websocket"
 
-local setmetatable, type, unpack = setmetatable, type, table.unpack
-local answer = response.answer
-local HTML = response.HTML
+local getmetatable, setmetatable, type, unpack = getmetatable, setmetatable, type, table.unpack
+local answer, json_of = response.answer, response.json_of
+local HTML, JSON = response.HTML, response.JSON
+local live, SLOT = Request.live, Request.SLOT
 
 local App = {}
 App.__index = App
+
+-- What all apps share that are served together: see `genet.config` and `genet.render`.
+local shared = {config = config.site, templates = render.environment}
+
+setmetatable(App, {__index = function(_, key)
+  local get = shared[key]
+  return get and get()
+end})
+
+--- The log: see `genet.log`.
+App.logger = log
 
 local app = {}
 
@@ -309,7 +323,8 @@ end
 --- A group of routes whose rules begin alike, with hooks of their own: `before`, `after`,
 -- `teardown` and `error` of a group are for its routes only. It may hold groups.
 -- @tparam string prefix such as `"/blog"`
--- @tparam[opt] table options `name`, which the names of its routes then begin with: `blog.index`
+-- @tparam[opt] table options `name`, which the names of its routes then begin with: `blog.index`;
+--   `template_folder`, a directory of its own, in which templates are looked for after all others
 -- @tparam function fn called with the group, to define what is in it
 -- @treturn App the group
 -- @usage app:group("/admin", function(admin)
@@ -320,11 +335,14 @@ function App:group(prefix, options, fn)
   if fn == nil then options, fn = nil, options end
   check_prefix(prefix, "app:group")
   check.callable(fn, "app:group")
-  options = check.options(options, "app:group", {name = "string"})
+  options = check.options(options, "app:group", {name = "string", template_folder = "string"})
+  local name = options.name
+  if options.template_folder then render.add_folder(options.template_folder) end
   local group = setmetatable({
     outer = self,
     prefix = prefix,
-    name = options.name,
+    name = name,
+    full_name = self.full_name and name and self.full_name .. "." .. name or name or self.full_name,
     compress = self.compress,
     unload = self.unload,
     kept = self.kept,
@@ -404,22 +422,52 @@ function App:error(wanted, fn)
   table.insert(self.hooks.errors, {wanted = wanted, fn = fn})
 end
 
---- The path of a route by its name.
--- @tparam string name as the route's option `name` says, after the name of its group and a dot
--- @tparam ?table args the rule's arguments by name; others make a query string
--- @treturn string
--- @raise when there is no such route, or an argument is missing or unfit
--- @usage app:get("/item/<int:id>", {name = "item"}, function(req, id) return {id = id} end)
--- app:url_for("item", {id = 7}) --> "/item/7"
-function App:url_for(name, args)
-  check.type(name, "app:url_for: the name", "string")
-  local top = self
-  while top.outer do top = top.outer end
-  for _, route in ipairs(top.routes) do
-    if route.name == name then return rules.build(route.rule, args or {}) end
-  end
-  error(("app:url_for: there is no route of the name '%s'"):format(name), 2)
+-- See `genet.locate`.
+App.url_for = locate.of_app
+
+-- Templates -----------------------------------------------------------------------------------
+
+--- Has a function add variables to the templates that are rendered for requests of this app or
+-- group. What a template is given hides them.
+-- @tparam function fn called with the request; returns a table
+-- @treturn function the same
+-- @usage app:context_processor(function(req) return {user = users[req.session.user]} end)
+function App:context_processor(fn)
+  check.callable(fn, "app:context_processor")
+  self.context_processors = self.context_processors or {}
+  table.insert(self.context_processors, fn)
+  return fn
 end
+
+local function template_thing(kind)
+  return function(self, name, given)
+    check.type(name, "app:template_" .. kind, "string")
+    local env = self.templates
+    env[kind](env, name, given)
+    return given
+  end
+end
+
+--- Adds a filter to the templates of the site.
+-- @function App:template_filter
+-- @tparam string name
+-- @tparam function fn takes the value and the arguments, see `genet.template.environment`
+-- @usage app:template_filter("euros", function(cents) return ("%.2f EUR"):format(cents / 100) end)
+App.template_filter = template_thing "filter"
+
+--- Adds a test to the templates of the site.
+-- @function App:template_test
+-- @tparam string name
+-- @tparam function fn
+-- @usage app:template_test("adult", function(user) return user.age >= 18 end)
+App.template_test = template_thing "test"
+
+--- Adds a variable, or a function, to the templates of the site.
+-- @function App:template_global
+-- @tparam string name
+-- @param any
+-- @usage app:template_global("now", os.time)
+App.template_global = template_thing "global"
 
 --- Takes over the routes of another app, in their order. A route that is here already is passed
 -- over, so two scripts may return the same app.
@@ -448,6 +496,8 @@ end
 -- @usage app:freeze()
 function App:freeze()
   if self.frozen then return end
+  local max_body = check_size(config.site().max_body)
+  for _, route in ipairs(self.routes) do route.max_body = route.max_body or max_body end
   hooks.install(self)
   guard.install(self)
   self.frozen = true
@@ -533,24 +583,27 @@ function App:dispatch(x, method, path)
     if not route then return refuse(self, x, method, path, values, found) end
     path = found
   end
-  local req = setmetatable({
-    _exchange = x,
-    method = method,
-    path = path,
-    route = route,
-  }, Request)
   if route.max_body then exchange.limit(x, route.max_body) end
   if route.detach then exchange.detach(x) end
-  local body, code, headers
+  local req, body, code, headers
   if values then
-    req._values = values
+    req = setmetatable({_exchange = x, method = method, path = path, route = route,
+      _values = values}, Request)
+    live[x & SLOT] = req
     body, code, headers = route.handler(req, unpack(values, 1, #route.names))
   else
+    req = setmetatable({_exchange = x, method = method, path = path, route = route}, Request)
+    live[x & SLOT] = req
     body, code, headers = route.handler(req)
   end
-  -- A page is answered without detours; the host refuses one that follows a written answer.
-  if code == nil and headers == nil and type(body) == "string" and not route.compress then
-    return 200, HTML, body
+  -- A page and a table are answered without detours; the host refuses one that follows a written
+  -- answer.
+  if code == nil and headers == nil and not route.compress then
+    local kind = type(body)
+    if kind == "string" then return 200, HTML, body end
+    if kind == "table" and not getmetatable(body) then
+      return 200, JSON, json_of(req, body)
+    end
   end
   return answer(req, body, code, headers)
 end

@@ -36,6 +36,11 @@ local function level(text)
   return nil, ("'%s' is not error, warn, info or debug"):format(text)
 end
 
+local function setting(text)
+  if text:find("^[%a_][%w_]*=") then return text end
+  return nil, ("'%s' is no NAME=VALUE"):format(text)
+end
+
 local function proxy_range(text)
   local range, problem = require("genet.address").range(text)
   if range then return text end
@@ -99,6 +104,9 @@ local function add_runserver(parser)
     :argname("<size>"):default("1M")
   option(command, "--ws-ping", "How long a WebSocket may be silent until pinged; 0: for ever.",
     seconds):argname("<seconds>"):default("30")
+  command:option("--config", "A Lua file with values for app.config."):argname("<file>")
+  option(command, "-D --set", "A value for app.config, NAME=VALUE. May be given again.", setting)
+    :argname("<setting>"):count("*")
   command:option("--control", "Where to listen for 'genet reload' and 'genet status'. "
     .. "(default: PID.sock in $XDG_RUNTIME_DIR/genet or /tmp/genet-UID)"):argname("<path>")
   option(command, "--load-timeout", "How long the scripts may take to load.", seconds)
@@ -184,8 +192,10 @@ end
 
 -- What app.config is told, as NAME=VALUE.
 local function configuration(options)
-  local proxies = options.trusted_proxy
-  return #proxies > 0 and {"trusted_proxies=" .. table.concat(proxies, ",")} or {}
+  local lines, proxies = options.set, options.trusted_proxy
+  if options.config then table.insert(lines, 1, "config_file=" .. options.config) end
+  if #proxies > 0 then lines[#lines + 1] = "trusted_proxies=" .. table.concat(proxies, ",") end
+  return lines
 end
 
 local function check_there(path, wanted)
@@ -209,6 +219,7 @@ function cli.parse(args)
   elseif options.command == "runserver" then
     check_there(options.path)
     check_tls(options)
+    if options.config then check_there(options.config, "file") end
     options.listen = addresses(options)
     options.config = configuration(options)
     options.patch = not options.no_patch

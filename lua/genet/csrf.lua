@@ -6,6 +6,7 @@
 -- @module genet.csrf
 
 local check = require "genet.check"
+local config = require "genet.config"
 local crypto = require "genet.crypto"
 local http_error = require "genet.http_error"
 
@@ -77,7 +78,7 @@ function csrf.new(options)
   options = check.plain_options(options, "app:protect_forms", OPTIONS)
   return {
     exempt = set(options.exempt),
-    origins = set(options.origins),
+    origins = set(options.origins or config.site().form_origins),
     fetch_metadata = options.fetch_metadata,
   }
 end

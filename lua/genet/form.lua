@@ -1,6 +1,7 @@
 --- Forms: what `req.form` and `req.files` are made of.
 -- @module genet.form
 
+local config = require "genet.config"
 local exchange = require "genet.exchange"
 local fields = require "genet.fields"
 local http_error = require "genet.http_error"
@@ -33,7 +34,7 @@ function form.parts(req, options)
   return multipart.parts(read, multipart.boundary(req.headers.content_type or ""), {
     max_form_parts = options.max_form_parts or req.max_form_parts,
     max_form_memory_size = options.max_form_memory_size or req.max_form_memory_size,
-    max_part_head = options.max_part_head or 8192,
+    max_part_head = options.max_part_head or config.site().max_part_head,
   })
 end
 

@@ -2,16 +2,19 @@
 -- the session of a request also when its handler fails. An app without them has nothing of this.
 -- @module genet.guard
 
+local config = require "genet.config"
+
 local guard = {}
 
-local rawget, type = rawget, type
+local getmetatable, rawget, type = getmetatable, rawget, type
 
--- A page is answered on a path that looks at the request no more, so one with a session says 200.
+-- A page and a table are answered on a path that looks at the request no more, so one with a
+-- session says 200.
 local function leave(req, body, code, headers)
-  if code == nil and headers == nil and type(body) == "string" and rawget(req, "_finish") then
-    code = 200
-  end
-  return body, code, headers
+  if code ~= nil or headers ~= nil or not rawget(req, "_finish") then return body, code, headers end
+  local kind = type(body)
+  if kind == "string" or kind == "table" and not getmetatable(body) then code = 200 end
+  return body, code
 end
 
 local function wrap(handler, protect, forms)
@@ -35,15 +38,26 @@ local function check_exemptions(forms, routes)
   end
 end
 
+local function is_same(one, other)
+  if type(one) ~= "table" or type(other) ~= "table" then return one == other end
+  for key, value in pairs(one) do
+    if not is_same(value, other[key]) then return false end
+  end
+  for key in pairs(other) do
+    if one[key] == nil then return false end
+  end
+  return true
+end
+
 --- Takes over what another app, whose routes are included, says of sessions and forms.
 -- @tparam App app
 -- @tparam App other
--- @raise when both say something
+-- @raise when both say something, and not the same
 -- @usage guard.include(root, shop)
 function guard.include(app, other)
   for _, field in ipairs{"session_options", "form_options"} do
     local mine, theirs = app[field], other[field]
-    if mine and theirs and mine ~= theirs then
+    if mine and theirs and not is_same(mine.given, theirs.given) then
       error(("%s: sessions and the protection of forms are for all scripts, and have been set up "
         .. "at %s"):format(theirs.place, mine.place), 0)
     end
@@ -51,16 +65,38 @@ function guard.include(app, other)
   end
 end
 
+-- What `app:sessions` leaves out, the configuration tells.
+local FROM_CONFIG = {
+  name = "session_cookie_name",
+  path = "session_cookie_path",
+  domain = "session_cookie_domain",
+  samesite = "session_cookie_samesite",
+  secure = "session_cookie_secure",
+  max_age = "session_lifetime",
+  refresh = "session_refresh",
+}
+
+local function completed(given, settings)
+  local options = {}
+  for option, name in pairs(FROM_CONFIG) do options[option] = settings[name] end
+  for option, value in pairs(given) do options[option] = value end
+  return options
+end
+
 --- Puts itself around the handlers of an app whose routes are complete.
 -- @tparam App app `session_options` and `form_options` say what is wanted
 -- @usage guard.install(app)
 function guard.install(app)
+  local settings = config.site()
   local options, forms = app.session_options, app.form_options
+  if not options and settings.secret_key then
+    options = {place = "app.config.secret_key", given = {}}
+  end
   if not options and not forms then return end
   if not options then error(forms.place .. ": app:protect_forms needs app:sessions", 0) end
-  local secret = app.config and app.config.secret_key or os.getenv("GENET_SECRET_KEY")
   local csrf = require "genet.csrf"
-  local ok, sessions = pcall(require("genet.session").new, options.given, secret)
+  local ok, sessions = pcall(require("genet.session").new, completed(options.given, settings),
+    settings.secret_key)
   if not ok then error(options.place .. ": " .. sessions, 0) end
   if forms then check_exemptions(forms.given, app.routes) end
   app.unfinished = {}

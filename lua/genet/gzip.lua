@@ -6,6 +6,7 @@
 -- @module genet.gzip
 
 local check = require "genet.check"
+local config = require "genet.config"
 local encodings = require "genet.encodings"
 local exchange = require "genet.exchange"
 local mime = require "genet.mime"
@@ -15,7 +16,6 @@ local find, lower, match = string.find, string.lower, string.match
 
 local gzip = {}
 
-local MIN, LEVEL = 1400, 5
 local OFFERED = {"gzip"}
 
 -- Whether the answer is one that may and should be compressed, if the client takes that. `lines` is
@@ -65,14 +65,15 @@ end
 -- size that are not compressed already. Streams and files go as they are, for files there are
 -- compressed twins; see `app:static`. Mind BREACH, as told above.
 -- @function App:gzip
--- @tparam[opt] table options `min`, the least size in bytes (1400 unless told: less fits one packet
---   anyway); `level`, from 1, fast, to 9, small (5 unless told)
+-- @tparam[opt] table options `min`, the least size in bytes (`gzip_min` of the configuration, 1400:
+--   less fits one packet anyway); `level`, from 1, fast, to 9, small (`gzip_level`, 5)
 -- @usage app:gzip{min = 4096, level = 6}
 function gzip.serve(app, options)
   options = check.options(options, "app:gzip", {min = "number", level = "number"})
+  local site = config.site()
   local settings = {
-    min = check.count(options.min or MIN, "app:gzip: option 'min'", 0),
-    level = check.count(options.level or LEVEL, "app:gzip: option 'level'", 1),
+    min = check.count(options.min or site.gzip_min, "app:gzip: option 'min'", 0),
+    level = check.count(options.level or site.gzip_level, "app:gzip: option 'level'", 1),
   }
   if settings.level > 9 then error("app:gzip: option 'level': at most 9 was expected", 2) end
   app.compress = function(req, status, head, body)

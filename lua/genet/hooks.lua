@@ -148,7 +148,9 @@ function hooks.refuse(app, x, method, path, code)
   local fn = find_handler(app.strays.errors, code, err)
   if not fn then return nil end
   local fields = {_exchange = x, method = method, path = path, route = NOBODY}
-  return protect(answer_error, app.strays, setmetatable(fields, Request), fn, code, err)
+  local req = setmetatable(fields, Request)
+  Request.live[x & Request.SLOT] = req
+  return protect(answer_error, app.strays, req, fn, code, err)
 end
 
 -- Installing ----------------------------------------------------------------------------------

@@ -12,10 +12,12 @@ local app = require "genet.app"
 local http_error = require "genet.http_error"
 local instance = require "genet.instance"
 local json = require "genet.json"
-local loader = require "genet.loader"
+local locate = require "genet.locate"
 local log = require "genet.log"
 local offload = require "genet.offload"
 local patch = require "genet.patch"
+local render = require "genet.render"
+local Request = require "genet.request"
 local response = require "genet.response"
 local static = require "genet.static"
 local sync = require "genet.sync"
@@ -144,17 +146,25 @@ genet.send_from_directory = static.send_from_directory
 genet.instance_path = instance.path
 genet.secret = instance.secret
 
-local templates -- the environment of render_template
+-- Templates: see `genet.render`.
+genet.render_template = render.template
+genet.render_template_string = render.text
+genet.stream_template = render.stream
 
---- Renders a template, in Jinja's language, of the directory `templates` beside the scripts; see
--- `genet.template`. Waits when something in it does.
+--- The request that the running handler answers, or the one whose handler has started the running
+-- task; nil elsewhere.
+-- @function genet.request
+-- @treturn ?Request
+-- @usage local req = genet.request()
+genet.request = Request.current
+
+--- The address of a route by its name: see `genet.locate`.
 -- @tparam string name
--- @tparam ?table vars
+-- @tparam ?table args
 -- @treturn string
--- @usage return genet.render_template("page.html", {title = "Home"})
-function genet.render_template(name, vars)
-  templates = templates or genet.template.new{path = loader.directory() .. "/templates"}
-  return templates:render(name, vars)
+-- @usage return genet.redirect(genet.url_for("login"))
+function genet.url_for(name, args)
+  return locate.url_for(Request.current(), name, args)
 end
 
 --- Ends the handler with an error status.

@@ -7,7 +7,8 @@
 
 local new_cjson = require("cjson.safe").new
 
-local error, getmetatable, math_type, next, type = error, getmetatable, math.type, next, type
+local error, find, getmetatable, math_type = error, string.find, getmetatable, math.type
+local next, type = next, type
 
 local function new_coder()
   local coder = new_cjson()
@@ -48,7 +49,7 @@ local function is_plain(value, depth)
   for _, item in next, value do
     if type(item) == "table" then
       if not is_plain(item, depth + 1) then return false end
-    elseif math_type(item) == "integer" and (item > WRITTEN or item < -WRITTEN) then
+    elseif math_type(item) == "integer" and (item >= WRITTEN or item <= -WRITTEN) then
       return false
     end
   end
@@ -94,11 +95,37 @@ function write(value, texts, depth)
   texts[#texts + 1] = math_type(value) == "integer" and value or encode(value)
 end
 
+-- Whether `json.array` has marked a table: until then nothing needs to be looked for.
+local has_marked = false
+
+-- The text of a value that cjson alone writes as it should be; nil for others, and bad ones. Long
+-- integers become floats with an exponent there.
+local function encode_plain(value)
+  if has_marked then return nil end
+  local text = cjson.encode(value)
+  return text and not find(text, "e+", 1, true) and text
+end
+
 local function encode_any(value)
   if type(value) == "table" and is_plain(value, 1) then return encode(value) end
   local texts = {}
   write(value, texts, 1)
   return table.concat(texts)
+end
+
+--- A table as JSON, the usual kind without detours.
+-- @function json.try_encode
+-- @tparam table value
+-- @treturn[1] string
+-- @treturn[2] nil
+-- @treturn[2] string what JSON has no word for
+-- @usage local text, problem = json.try_encode{id = 1}
+function json.try_encode(value)
+  local plain = encode_plain(value)
+  if plain then return plain end
+  local ok, text = pcall(encode_any, value)
+  if ok then return text end
+  return nil, text
 end
 
 --- A value as JSON. Raises when it holds something JSON has no word for.
@@ -107,6 +134,8 @@ end
 -- @treturn string
 -- @usage json.encode{id = 1, tags = json.array()} --> '{"id":1,"tags":[]}'
 function json.encode(value)
+  local plain = type(value) == "table" and encode_plain(value)
+  if plain then return plain end
   local ok, text = pcall(encode_any, value)
   return ok and text or error(text, 2)
 end
@@ -148,7 +177,7 @@ end
 -- @treturn[2] string what is wrong with the text
 -- @usage json.decode("[1, 2.5]") --> {1, 2.5}
 function json.decode(text, max_depth)
-  local coder = max_depth and coder_for(max_depth) or cjson
+  local coder = max_depth and max_depth ~= DEEPEST and coder_for(max_depth) or cjson
   local value, problem = coder.decode(text)
   if value == nil then return nil, problem end
   return with_integers(value)
@@ -160,6 +189,7 @@ end
 -- @treturn table
 -- @usage return {found = json.array(found)}
 function json.array(items)
+  has_marked = true
   return setmetatable(items or {}, ARRAY)
 end
 

@@ -2,15 +2,18 @@
 -- @module genet.loader
 
 local app = require "genet.app"
+local config = require "genet.config"
 local core = require "genet.core"
 local generations = require "genet.generations"
 local lfs = require "lfs"
 local live = require "genet.live"
 local proxy = require "genet.proxy"
+local render = require "genet.render"
 
 local loader = {}
 
 local directory = "." -- of the scripts that were loaded
+local root -- the app they are in
 
 -- Lets the scripts of a directory `require` what lies in it.
 local function search_in(dir)
@@ -42,7 +45,7 @@ local function watch_modules()
   end
 end
 
-local function load_script(root, file)
+local function load_script(file)
   generations.watch(file)
   local chunk, problem = loadfile(file)
   if not chunk then error(problem, 0) end
@@ -64,6 +67,13 @@ function loader.directory()
   return directory
 end
 
+--- The app that has the routes of all scripts; nil before they are loaded.
+-- @treturn ?App
+-- @usage loader.app():url_for("item", {id = 7})
+function loader.app()
+  return root
+end
+
 --- Lets a script `require` what lies beside it.
 -- @tparam string file
 -- @usage loader.search_beside("jobs/nightly.lua")
@@ -71,39 +81,31 @@ function loader.search_beside(file)
   search_in(file:match("^(.*)/[^/]*$") or ".")
 end
 
--- Lines of NAME=VALUE as a table.
-local function read_config(lines)
-  local config = {}
-  for _, line in ipairs(lines or {}) do
-    local name, value = line:match("^([^=]*)=(.*)$")
-    if not name then error(("'%s' is no NAME=VALUE"):format(line), 0) end
-    config[name] = value
-  end
-  return config
-end
-
 --- Loads a script, or every `*.lua` in a directory in the order of their names, into one app.
 -- Raises when a script cannot be read, fails, returns something else than an app or a function
 -- that takes one, or defines a route twice. Waits when a script does.
 -- @tparam string path a file or a directory
--- @tparam ?{string,...} config `NAME=VALUE` for `app.config`
+-- @tparam ?{string,...} lines `NAME=VALUE` for `app.config`
 -- @treturn App
 -- @usage local app = loader.load("scripts")
-function loader.load(path, config)
+function loader.load(path, lines)
   path = #path > 1 and path:gsub("/+$", "") or path
   local mode, problem = lfs.attributes(path, "mode")
   if not mode then error(problem, 0) end
-  local root = app.new()
-  proxy.trust(read_config(config).trusted_proxies)
+  local settings = config.load(lines)
+  settings.debug = generations.debug() or false
+  render.reset()
+  root = app.new()
   watch_modules()
   if mode == "directory" then
     generations.watch_scripts(path)
     search_in(path)
-    for _, file in ipairs(scripts_in(path)) do load_script(root, file) end
+    for _, file in ipairs(scripts_in(path)) do load_script(file) end
   else
     loader.search_beside(path)
-    load_script(root, path)
+    load_script(path)
   end
+  proxy.trust(settings.trusted_proxies)
   if generations.debug() then live.attach(root, core.generation()) end
   root:freeze()
   return root

@@ -7,10 +7,12 @@
 -- `route`, and `g`, a table for the script's own use. Reading `form` or `files` waits for the body.
 --
 -- What a form may have can be set before it is read: `max_form_parts`, fields and files together
--- (1000); `max_form_files` (100); `max_form_memory_size`, bytes of its fields (500000).
+-- (1000); `max_form_files` (100); `max_form_memory_size`, bytes of its fields (500000). The
+-- configuration may say otherwise for all requests.
 -- @module genet.request
 
 local check = require "genet.check"
+local config = require "genet.config"
 local cookie = require "genet.cookie"
 local exchange = require "genet.exchange"
 local fields = require "genet.fields"
@@ -102,8 +104,9 @@ local JSON_OPTIONS = {
 -- a 413 when it is too large.
 -- @function req:json
 -- @tparam[opt] table options `force`, to read it whatever its type; `silent`, to give nil
---   instead of raising; `max_depth`, how deep arrays and objects may lie in each other (1000);
---   `max_size`, bytes it may have (the limit of the body)
+--   instead of raising; `max_depth`, how deep arrays and objects may lie in each other
+--   (`max_json_depth` of the configuration, 1000); `max_size`, bytes it may have (`max_json_size`
+--   of the configuration, else the limit of the body)
 -- @return the value; `genet.json.null` for `null`
 -- @usage local item = req:json{max_size = 10000}
 function methods:json(options)
@@ -114,7 +117,9 @@ function methods:json(options)
     if options.silent then return nil end
     error(http_error.new(415, "the body is not application/json"), 0)
   end
-  local value, problem = json.decode(self:body(options.max_size), options.max_depth)
+  local settings = config.site()
+  local value, problem = json.decode(self:body(options.max_size or settings.max_json_size),
+    options.max_depth or settings.max_json_depth)
   if value ~= nil or options.silent then return value end
   error(http_error.new(400, "the body is not JSON: " .. problem), 0)
 end
@@ -146,6 +151,8 @@ methods.flash = later("genet.flash", "add")
 methods.flashed = later("genet.flash", "take")
 methods.csrf_token = later("genet.csrf", "token")
 methods.check_csrf = later("genet.csrf", "check")
+methods.render = later("genet.render", "for_request")
+methods.url_for = later("genet.locate", "url_for")
 
 function lazy:session()
   local sessions = self.route.sessions
@@ -204,9 +211,9 @@ function lazy:cookies()
   return fields.new(cookie.parse(self.headers:getlist("cookie")))
 end
 
-function lazy.max_form_parts() return 1000 end
-function lazy.max_form_files() return 100 end
-function lazy.max_form_memory_size() return 500000 end
+function lazy.max_form_parts() return config.site().max_form_parts end
+function lazy.max_form_files() return config.site().max_form_files end
+function lazy.max_form_memory_size() return config.site().max_form_memory_size end
 
 function lazy:form()
   local media = media_type(self)
@@ -267,6 +274,23 @@ function lazy.g()
 end
 
 local Request = {__name = "genet.request"}
+
+--- The requests that are being answered, by the place of their exchange.
+Request.live = setmetatable({}, {__mode = "v"})
+
+--- The bits of an exchange's number that tell its place.
+Request.SLOT = 0xffffff
+
+--- The request that the running handler answers, or the one whose handler has started the running
+-- task.
+-- @treturn[1] Request
+-- @treturn[2] nil outside a request, or when it has been answered
+-- @usage local req = Request.current()
+function Request.current()
+  local x = exchange.current()
+  local req = x and Request.live[x & Request.SLOT]
+  return req and req._exchange == x and req or nil
+end
 
 function Request.__index(self, key)
   local method = methods[key]

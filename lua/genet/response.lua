@@ -27,7 +27,10 @@ response.HTML = "Content-Type: text/html; charset=utf-8\r\n"
 local HTML = response.HTML
 local TEXT_TYPE = "text/plain; charset=utf-8"
 local TEXT = "Content-Type: " .. TEXT_TYPE .. "\r\n"
-local JSON = "Content-Type: application/json\r\n"
+
+--- The head of an answer that is JSON and nothing special.
+response.JSON = "Content-Type: application/json\r\n"
+local JSON = response.JSON
 
 local methods = {}
 local Response = {__name = "genet.response", __index = methods}
@@ -274,6 +277,17 @@ local function explain(req, problem)
   err.message = ("%s %s: %s"):format(req.method, route.rule, err.message)
   err.place = route.place
   return err
+end
+
+--- The body of an answer that is a table.
+-- @tparam Request req
+-- @tparam table body
+-- @treturn string
+-- @raise a 500 that names the route, for a table that JSON has no words for
+-- @usage return 200, response.JSON, response.json_of(req, {id = 1})
+function response.json_of(req, body)
+  local text, problem = json.try_encode(body)
+  return text or error(explain(req, problem), 0)
 end
 
 -- The head with what the request adds to it: see `genet.session`.

@@ -260,7 +260,7 @@ function Router:match(method, target)
   if target == "*" then return refusal(method, self.methods) end
   local path = url.decode_path(target)
   if not path then return nil, 400 end
-  local search = {path = path, method = method}
+  local search = {false, false, path = path, method = method} -- with room for arguments
   local found = self:search(search)
   if found == SLASH then return nil, 308, url.encode_path(path .. "/") end
   if found then return found, search, path end

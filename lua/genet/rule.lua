@@ -7,6 +7,7 @@
 -- @module genet.rule
 
 local converters = require "genet.converters"
+local json = require "genet.json"
 local url = require "genet.url"
 
 local rule = {}
@@ -156,37 +157,61 @@ end
 -- The text of one argument in a path.
 local function write_argument(text, piece, args)
   local value = args[piece.name]
-  if value == nil then refuse(text, "the argument '%s' is missing", piece.name) end
-  local written = tostring(value)
-  local read = piece.converter.read
+  if value == nil then
+    error(("rule '%s': the argument '%s' is missing"):format(text, piece.name), 0)
+  end
+  local read, write = piece.converter.read, piece.converter.write
+  local written = tostring(write and write(value) or value)
   if written == "" or read and read(written) == nil then
-    refuse(text, "'%s' does not fit the argument '%s'", written, piece.name)
+    error(("rule '%s': '%s' does not fit the argument '%s'"):format(text, written, piece.name), 0)
   end
   written = url.encode_path(written)
   return piece.converter.rest and written or written:gsub("/", "%%2F")
 end
 
+-- The values of an argument, of which a list has any number, and `null` none.
+local function values_of(value)
+  if value == json.null then return {} end
+  return type(value) == "table" and value or {value}
+end
+
 local function query_of(args, used)
   local names, fields = {}, {}
   for name in pairs(args) do
-    if not used[name] then names[#names + 1] = tostring(name) end
+    if not used[name] then names[#names + 1] = name end
   end
-  table.sort(names)
-  for at, name in ipairs(names) do
-    fields[at] = url.encode_value(name) .. "=" .. url.encode_value(tostring(args[name]))
+  table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
+  for _, name in ipairs(names) do
+    local before = url.encode_value(tostring(name)) .. "="
+    for _, value in ipairs(values_of(args[name])) do
+      fields[#fields + 1] = before .. url.encode_value(tostring(value))
+    end
   end
   return #fields > 0 and "?" .. table.concat(fields, "&") or ""
 end
 
+-- The segments of rules that addresses have been made of.
+local split_rules = {}
+
+local function segments_of(text)
+  local segments = split_rules[text]
+  if not segments then
+    segments = split(text)
+    split_rules[text] = segments
+  end
+  return segments
+end
+
 --- The path that a rule stands for with these arguments; those it does not name become a query
--- string. Raises an error that names the rule when one is missing or does not fit.
+-- string, in the order of their names, where a list gives several values. Raises an error that
+-- names the rule when one is missing or does not fit.
 -- @tparam string text
 -- @tparam table args by name
 -- @treturn string
 -- @usage rule.build("/item/<int:id>", {id = 7, page = 2}) --> "/item/7?page=2"
 function rule.build(text, args)
   local written, used = {}, {}
-  for _, segment in ipairs(split(text)) do
+  for _, segment in ipairs(segments_of(text)) do
     written[#written + 1] = "/"
     for _, piece in ipairs(segment) do
       if type(piece) == "table" then

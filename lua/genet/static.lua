@@ -5,6 +5,7 @@
 -- without passing through the process; over TLS in pieces.
 -- @module genet.static
 
+local config = require "genet.config"
 local disk = require "genet.disk"
 local document = require "genet.document"
 local encodings = require "genet.encodings"
@@ -68,8 +69,9 @@ end
 -- Options ---------------------------------------------------------------------------------------
 
 local function cache_control(options)
-  if options.max_age == nil then return options.immutable and "immutable" or nil end
-  local seconds = math.tointeger(options.max_age)
+  local max_age = options.max_age or config.site().static_max_age
+  if max_age == nil then return options.immutable and "immutable" or nil end
+  local seconds = math.tointeger(max_age) or 0
   return ("public, max-age=%d%s"):format(seconds, options.immutable and ", immutable" or "")
 end
 
@@ -299,8 +301,8 @@ end
 --   directories' names, begin with a dot; `follow_symlinks`, to let links lead out of the
 --   directory; `precompressed`, codings of twins to look for, the best first, or false
 --   (`{"gzip"}` unless told; `br` and `zstd` are known too); `mimetypes` by ending; `max_age` in
---   seconds and `immutable`, for Cache-Control; `headers`, more of them; `cache`, the bytes of
---   small files to keep in memory (16 MB unless told)
+--   seconds (`static_max_age` of the configuration) and `immutable`, for Cache-Control; `headers`,
+--   more of them; `cache`, the bytes of small files to keep in memory (16 MB unless told)
 -- @usage app:static("/static", "static", {max_age = 3600, precompressed = {"br", "gzip"}})
 function static.serve(app, prefix, directory, options)
   if type(prefix) ~= "string" or prefix:sub(1, 1) ~= "/" then

@@ -44,6 +44,14 @@ function url.encode_value(text)
   return (gsub(text, "[^%w%-._~]", encode_byte))
 end
 
+--- What follows the `#` of a reference.
+-- @tparam string text
+-- @treturn string
+-- @usage url.encode_fragment("part two") --> "part%20two"
+function url.encode_fragment(text)
+  return (gsub(text, "[^%w%-._~!$&'()*+,/:;=?@]", encode_byte))
+end
+
 --- A whole reference (path and query) made safe to send: blanks, control bytes and bytes
 -- beyond ASCII are encoded, everything else is left as it is.
 -- @tparam string reference

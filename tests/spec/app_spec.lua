@@ -123,7 +123,7 @@ describe("genet.app", function()
 
   it("refuses a body from a handler that has written one", function()
     local site = app.new()
-    site:get("/x", function(req) req:write("a") return {"b"} end)
+    site:get("/x", function(req) req:write("a") return {"b"}, 200 end)
     assert.matches("the handler wrote a body and returned one",
       tostring(support.raised(dispatch, site, "GET /x")), 1, true)
   end)

@@ -187,7 +187,7 @@ describe("hooks", function()
       {{"nobody"}, "there is no route of the name 'nobody'"},
       {{"item"}, "the argument 'id' is missing"},
       {{"item", {id = "x"}}, "'x' does not fit the argument 'id'"},
-      {{7}, "app:url_for: the name: a string was expected, not 7"},
+      {{7}, "url_for: the name is a number: a string was expected"},
     }
     for _, case in ipairs(mistakes) do
       it("refuses where " .. case[2], function()

@@ -15,7 +15,11 @@ local core = {
   yield = virtual.yield,
   now = virtual.now,
   generation = function() return 1 end,
+  environment = function() return support.environment end,
 }
+
+--- What the environment holds, as `NAME=value`.
+support.environment = {}
 
 function core.level()
   return core.current_level
@@ -59,8 +63,10 @@ support.sockets = {}
 
 package.preload["genet.sockets"] = function() return support.sockets end
 
--- The host knows exchanges by number; here each is a table that its functions are given.
+-- The host knows exchanges by number; here each is a table that its functions are given, and that
+-- is its own place.
 local Exchange = {}
+local Number = {__band = function(x) return x end}
 
 package.preload["genet.exchange"] = function() return Exchange end
 
@@ -68,7 +74,12 @@ package.preload["genet.exchange"] = function() return Exchange end
 -- @tparam ?table given `headers` (flat), `query`, `body` or `body_error`, `pieces`, `gone` (writes
 --   fail after so many, or "at once" the start does)
 function support.exchange(given)
-  return {given = given or {}, written = {}, pieces_read = 0}
+  return setmetatable({given = given or {}, written = {}, pieces_read = 0}, Number)
+end
+
+--- The one that the running call is for, as a spec says: `support.running`.
+function Exchange.current()
+  return support.running
 end
 
 function Exchange:header(name)
