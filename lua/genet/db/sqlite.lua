@@ -42,6 +42,7 @@ sqlite.dialect = sql.dialect{
     boolean = function(flag) return flag and "1" or "0" end,
     integer = function(number) return number < 0 and "(" .. number .. ")" or tostring(number) end,
     float = float,
+    odd = function(text) return "CAST(X'" .. value.hex(text) .. "' AS TEXT)" end,
     blob = function(bytes) return "X'" .. value.hex(bytes) .. "'" end,
   },
 }

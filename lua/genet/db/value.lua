@@ -32,24 +32,28 @@ function value.hex(bytes)
   return (bytes:gsub(".", function(byte) return ("%02X"):format(byte:byte()) end))
 end
 
-local function quote(text)
+local function quote(text, write)
   if text:find("\0", 1, true) then
+    if write.odd then return write.odd(text) end
     error("the string contains a NUL byte: give it as genet.db.blob(bytes)", 0)
   end
   return "'" .. text:gsub("'", "''") .. "'"
 end
 
+local PLAIN = {boolean = true, integer = true, float = true}
+
 --- Gives the text of values for a database.
--- @tparam table write functions `boolean`, `integer`, `float`, `blob` that give the text of one
+-- @tparam table write functions `boolean`, `integer`, `float`, `blob` that give the text of one, and
+--   `odd` for strings with a NUL byte where there can be such
 -- @treturn function of a value; raises when it is none that a database can keep
 -- @usage local literal = value.writer(write)
 function value.writer(write)
   return function(any)
     if any == nil or any == json.null then return "NULL" end
     local kind = math.type(any) or type(any)
-    if kind == "string" then return quote(any) end
+    if kind == "string" then return quote(any, write) end
     if getmetatable(any) == Blob and kind == "table" then return write.blob(any.bytes) end
-    if write[kind] and kind ~= "blob" then return write[kind](any) end
+    if PLAIN[kind] then return write[kind](any) end
     local hint = kind == "table" and "; genet.db.json(table) makes it a text" or ""
     error(("a %s cannot be kept in a database%s"):format(kind, hint), 0)
   end
