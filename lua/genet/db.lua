@@ -18,9 +18,10 @@
 -- `serialization`, `timeout`, `missing`, `syntax`, `aborted`, `connection` or `pool`;
 -- `genet.db.failed` asks for it. Uncaught, it ends a request with a 500, and the log has the rest.
 --
--- Each Lua state has a pool of its own. A task that is cancelled in a query has it ended; its
--- connection is rolled back, or closed. What a statement changes of a connection itself (`SET`,
--- `PRAGMA`, temporary tables) stays with that connection, whoever has it next.
+-- A database and a transaction have the field `engine`, `"sqlite"` or `"postgres"`, for statements
+-- that both cannot share. Each Lua state has a pool of its own. A task that is cancelled in a query
+-- has it ended; its connection is rolled back, or closed. What a statement changes of a connection
+-- itself (`SET`, `PRAGMA`, temporary tables) stays with that connection, whoever has it next.
 -- @module genet.db
 
 local check = require "genet.check"
@@ -226,7 +227,12 @@ function Transaction:open_stream(lease, bound, statement, key)
 end
 
 local function new_transaction(self, conn)
-  return setmetatable({driver = self.driver, types = self.types, connection = conn}, Transaction)
+  return setmetatable({
+    driver = self.driver,
+    engine = self.engine,
+    types = self.types,
+    connection = conn,
+  }, Transaction)
 end
 
 local ISOLATION = {
@@ -450,6 +456,7 @@ local function new(url, options)
   end
   local self = setmetatable({
     driver = driver,
+    engine = driver.engine,
     name = options.name or "main",
     migrations = options.migrations and check_migrations(options.migrations, "genet.db"),
     types = {known = recent.new(TYPES_KEPT), since = core.now()},

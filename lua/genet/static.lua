@@ -50,6 +50,13 @@ function static.clean(path, hidden)
   return bare, bare ~= path
 end
 
+-- The directory of all scripts, for calls that have no script below them: a handler's last call,
+-- `return genet.send_file(...)`, takes its place on the stack.
+local function site_directory()
+  local directory = require("genet.loader").directory()
+  return directory == "." and "" or directory .. "/"
+end
+
 -- The directory of the script that called the framework, with a slash; "" when it has none.
 local function script_directory()
   local here = debug.getinfo(1, "S").source:match("^.*/") or ""
@@ -59,7 +66,7 @@ local function script_directory()
     level = level + 1
     info = debug.getinfo(level, "S")
   end
-  return info and info.source:match("^@(.*/)") or ""
+  return info and info.source:match("^@(.*/)") or site_directory()
 end
 
 local function resolved(path)

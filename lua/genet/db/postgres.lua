@@ -6,6 +6,7 @@ local sql = require "genet.db.sql"
 local value = require "genet.db.value"
 
 local postgres = {
+  engine = "postgres",
   begin = "BEGIN",
   -- After an error nothing more can be done in a transaction, and a COMMIT takes it back silently.
   aborts = true,

@@ -8,6 +8,7 @@ local sql = require "genet.db.sql"
 local value = require "genet.db.value"
 
 local sqlite = {
+  engine = "sqlite",
   -- A call that was interrupted has ended: the connection can be used again.
   robust = true,
   begin = "BEGIN IMMEDIATE",

@@ -43,8 +43,8 @@ end
 local PLAIN = {boolean = true, integer = true, float = true}
 
 --- Gives the text of values for a database.
--- @tparam table write functions `boolean`, `integer`, `float`, `blob` that give the text of one, and
---   `odd` for strings with a NUL byte where there can be such
+-- @tparam table write functions `boolean`, `integer`, `float`, `blob` that give the text of one,
+--   and `odd` for strings with a NUL byte where there can be such
 -- @treturn function of a value; raises when it is none that a database can keep
 -- @usage local literal = value.writer(write)
 function value.writer(write)
