@@ -126,7 +126,8 @@ end)
 return app
 ]]
 
-local function cases(environment, describe_more)
+-- `after` is called once the server has stopped, whatever came of it.
+local function cases(environment, describe_more, after)
   local server, env
 
   setup(function()
@@ -134,7 +135,11 @@ local function cases(environment, describe_more)
     server = support.serve{script = main, env = env}
   end)
 
-  teardown(function() if server then server:stop() end end)
+  teardown(function()
+    local ok, problem = pcall(function() if server then server:stop() end end)
+    if after then after() end
+    if not ok then error(problem, 0) end
+  end)
 
   local function body(path)
     local answer = server:get(path)
@@ -235,10 +240,8 @@ end)
 describe("genet.db on PostgreSQL", function()
   local database
 
-  setup(function() database = postgres.start() end)
-  teardown(function() if database then database:stop() end end)
-
   cases(function()
+    database = postgres.start()
     support.write_file(database.directory .. "/suppressions", "leak:CRYPTO_zalloc\n")
     return {
       DATABASE = ("postgres://%s:in%%20the%%20test@127.0.0.1:%d/postgres?application_name=genet"
@@ -264,5 +267,5 @@ describe("genet.db on PostgreSQL", function()
       require("socket").sleep(1.1) -- after which an idle connection is looked at before it is used
       assert.equal("Ann Bob", body("/names"))
     end)
-  end)
+  end, function() if database then database:stop() end end)
 end)

@@ -23,11 +23,16 @@ local function hills(x, y)
   return 150 + 90 * y, 186 + 30 * y, 220 - 30 * y
 end
 
-local function cases(serve)
+-- `after` is called once the server has stopped, whatever came of it.
+local function cases(serve, after)
   local server, one
 
   setup(function() server = serve() end)
-  teardown(function() if server then server:stop() end end)
+  teardown(function()
+    local ok, problem = pcall(function() if server then server:stop() end end)
+    if after then after() end
+    if not ok then error(problem, 0) end
+  end)
   before_each(function() one = visitor.new(server) end)
 
   local function api(method, target, given)
@@ -350,15 +355,13 @@ end)
 describe("the notes on PostgreSQL", function()
   local database
 
-  setup(function() database = postgres.start() end)
-  teardown(function() if database then database:stop() end end)
-
   cases(function()
+    database = postgres.start()
     support.write_file(database.directory .. "/suppressions", "leak:CRYPTO_zalloc\n")
     return visitor.serve{env = {
       GENET_NOTES_DATABASE = ("postgres://%s:in%%20the%%20test@127.0.0.1:%d/postgres")
         :format(database.user, database.port),
       LSAN_OPTIONS = "print_suppressions=0:suppressions=" .. database.directory .. "/suppressions",
     }}
-  end)
+  end, function() if database then database:stop() end end)
 end)
