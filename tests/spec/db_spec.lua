@@ -78,6 +78,7 @@ end}, {__index = _G})
 package.loaded["genet.db.connection"] = assert(loadfile(loaded, "t", env))("genet.db.connection")
 
 local db = require "genet.db"
+local loader = require "genet.loader"
 
 local function count(text)
   local times = 0
@@ -86,6 +87,11 @@ local function count(text)
 end
 
 describe("a database", function()
+  local loaded_app = loader.app
+
+  setup(function() loader.app = function() return {} end end)
+  teardown(function() loader.app = loaded_app end)
+
   before_each(function()
     world = {said = {}, takes = {}, problems = {}, rows = {}, names = {"a"}, types = {"int4"},
       connects = 0, open = 0, connections = {}}
@@ -142,6 +148,15 @@ describe("a database", function()
     assert.equal(0, world.open)
     it:execute("update a")
     assert.equal(2, world.connects)
+  end))
+
+  it("keeps them in a program that is run, not served, which would not end before", test(function()
+    loader.app = loaded_app
+    local it = open{idle = 60}
+    it:execute("update a")
+    core.sleep(100)
+    assert.equal(1, world.open)
+    loader.app = function() return {} end
   end))
 
   it("replaces a connection that has died while it idled", test(function()

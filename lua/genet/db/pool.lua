@@ -4,6 +4,7 @@
 
 local core = require "genet.core"
 local failure = require "genet.db.failure"
+local loader = require "genet.loader"
 local sync = require "genet.sync"
 local timer = require "genet.timer"
 
@@ -89,9 +90,10 @@ local function close_old(self)
   if self.idle[1] then self:watch() end
 end
 
--- Has connections closed once they have idled for long.
+-- Has connections closed once they have idled for long. A program of `genet run` would not end
+-- before a timer: it keeps them until its own end.
 function Pool:watch()
-  if not self.keep or self.watching then return end
+  if not self.keep or self.watching or not loader.app() then return end
   self.watching = timer.after(self.keep, function() close_old(self) end)
 end
 
