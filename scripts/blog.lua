@@ -5,7 +5,6 @@ local genet = require "genet"
 local app = genet.app()
 
 app.config:from_table{secret_key = genet.secret(), blog_database = "sqlite:instance/blog.db"}
-app:protect_forms()
 app:static("/blog/static", "static/blog", {name = "blog.static"})
 
 local db = genet.db(app.config.blog_database, {migrations = {[[
@@ -33,6 +32,8 @@ local function lacking(form, names)
 end
 
 app:group("/blog", {name = "blog"}, function(blog)
+  blog:protect_forms()
+
   local function go_to(req, name)
     return genet.redirect(req:url_for(name), 303)
   end

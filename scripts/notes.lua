@@ -8,7 +8,6 @@ local crypto = require "genet.crypto"
 local app = genet.app()
 
 app.config:from_table{secret_key = genet.secret(), notes_database = "sqlite:instance/notes.db"}
-app:protect_forms()
 app:static("/notes/static", "static/notes", {name = "notes.static"})
 
 local UPLOADS = "instance/uploads"
@@ -115,6 +114,8 @@ local function keep_image(file)
 end
 
 app:group("/notes", {name = "notes"}, function(notes)
+  notes:protect_forms()
+
   notes:after(function(_, answer)
     answer.headers["Content-Security-Policy"] = "default-src 'self'; frame-ancestors 'none'"
   end)
