@@ -19,6 +19,10 @@ local narrow = genet.db(url, {size = 1, wait = 0.05})
 
 local ENDLESS = on_postgres and "select pg_sleep(600)"
   or "with recursive c(x) as (select 1 union all select x + 1 from c) select count(*) from c"
+local ENDLESS_INSERT = on_postgres
+  and "insert into kind (i) select 1 from pg_sleep(600) returning i"
+  or "insert into kind (i) with recursive c(x) as (select 1 union all select x + 1 from c) "
+    .. "select x from c returning i"
 local SLOW = on_postgres and "select pg_sleep(?)" or "select ?"
 
 app:get("/hello", function() return "hello" end)
@@ -107,6 +111,8 @@ app:get("/cancel", function()
       tx:query(ENDLESS)
     end) end,
     function() for _ in one:each(ENDLESS) do genet.sleep(0) end end,
+    function() one:query(ENDLESS_INSERT) end,
+    function() one:query("insert into kind (i) values (1) returning i") one:query(ENDLESS) end,
   } do
     local task = genet.spawn(body)
     genet.sleep(0.2)
@@ -114,6 +120,9 @@ app:get("/cancel", function()
     local _, problem = task:wait()
     assert(problem == "cancelled", problem)
     assert(one:value("select max(balance) from account") < 1000)
+    local update = "update account set name = name"
+    assert(one:transaction(function(tx) return tx:execute(update) end) > 0)
+    assert(db:execute(update) > 0)
   end
   one:close()
   return "cancelled"

@@ -106,7 +106,8 @@ function Rows:next()
   self.cursor, self.on.cursors[cursor] = nil, nil
   cursor:close()
   if problem then fail(self.on, problem, self.statement.source) end
-  self:finish()
+  local ok, trouble = self:finish()
+  if not ok then fail(self.on, trouble, self.statement.source) end
 end
 
 --- The name of the first column, nil where there are no rows.
@@ -118,16 +119,18 @@ end
 function Rows:finish()
   local after = self.after
   self.after = nil
-  if after then after() end
+  if after then return after() end
+  return true
 end
 
-function Rows:__close()
+function Rows:__close(err)
   local cursor = self.cursor
   if cursor then
     self.cursor, self.on.cursors[cursor] = nil, nil
     cursor:close()
   end
-  self:finish()
+  local ok, problem = self:finish()
+  if not ok and err == nil then fail(self.on, problem, self.statement.source) end
 end
 
 local READING = {select = true, values = true, with = true}
@@ -166,7 +169,7 @@ function Connection:stream(text, statement, key)
     end
   end
   local closer = setmetatable({}, {__close = function(_, err)
-    if rows then rows:__close() end
+    if rows then rows:__close(err) end
     if not err and not self.broken then self:execute("CLOSE " .. name) end
   end})
   return step, closer

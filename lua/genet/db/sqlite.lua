@@ -5,6 +5,7 @@ local core = require "genet.core"
 local failure = require "genet.db.failure"
 local instance = require "genet.instance"
 local sql = require "genet.db.sql"
+local task = require "genet.task"
 local value = require "genet.db.value"
 
 local sqlite = {
@@ -118,6 +119,15 @@ function sqlite.open(target)
   return nil, trouble
 end
 
+-- Ends the savepoint, also when the task has been cancelled: the connection is not to keep it.
+local function release(raw)
+  local ok, problem = task.shield(raw.execute, raw, "RELEASE genet_once")
+  if ok then return true end
+  task.shield(raw.execute, raw, "ROLLBACK TO genet_once")
+  task.shield(raw.execute, raw, "RELEASE genet_once")
+  return nil, problem
+end
+
 -- LuaSQL steps a statement that gives rows once and then starts it afresh, so that one which also
 -- changes something would do it twice: what the first step did is taken back.
 local function execute_once(raw, text)
@@ -125,18 +135,16 @@ local function execute_once(raw, text)
   if not saved then return nil, problem end
   local result
   result, problem = raw:execute(text)
-  raw:execute("ROLLBACK TO genet_once")
-  if type(result) ~= "userdata" then
-    raw:execute("RELEASE genet_once")
-    return result, problem
-  end
-  return result, nil, function() return raw:execute("RELEASE genet_once") end
+  task.shield(raw.execute, raw, "ROLLBACK TO genet_once")
+  if type(result) == "userdata" then return result, nil, function() return release(raw) end end
+  release(raw)
+  return result, problem
 end
 
 --- Executes a statement. Waits.
 -- @return what LuaSQL gives
 -- @treturn ?string
--- @treturn ?function to be called after the last row
+-- @treturn ?function to be called after the last row; gives true, or nil and a problem. Waits.
 function sqlite.execute(raw, text, statement)
   if statement and statement.words.returning then return execute_once(raw, text) end
   return raw:execute(text)
