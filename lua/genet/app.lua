@@ -314,7 +314,8 @@ end
 -- cookies, or is a form, needs the token of `req:csrf_token` in the field `csrf_token` or the
 -- header `X-CSRF-Token`, and the right `Origin` if it tells one; else it is answered with 400.
 -- The form of a request without the header is read before its handler is called: one that takes
--- the parts of large forms as they come is to be exempt, and to call `req:check_csrf` itself.
+-- the parts of large forms as they come is to be exempt, and to call `req:check_csrf` itself. That
+-- of an app is for all scripts that are served together, that of a group for its own routes.
 -- @tparam[opt] table options `exempt`, a list of rules or names of routes; `origins`, a list of
 --   those that may send forms, such as `"https://example.org"`; `fetch_metadata`, to believe a
 --   browser that says `Sec-Fetch-Site: same-origin` in place of a token

@@ -72,12 +72,31 @@ local function completed(given, settings)
   return options
 end
 
+-- What has been said of the forms of a route: by its group, or one around that, or for all.
+local function forms_of(app, route)
+  local scope = route.scope
+  while scope and scope.prefix do
+    if scope.form_options then return scope.form_options end
+    scope = scope.outer
+  end
+  return app.form_options
+end
+
+-- The first of those that some route has, or would have.
+local function first_forms(app)
+  if app.form_options then return app.form_options end
+  for _, route in ipairs(app.routes) do
+    local forms = forms_of(app, route)
+    if forms then return forms end
+  end
+end
+
 --- Puts itself around the handlers of an app whose routes are complete.
 -- @tparam App app `session_options` and `form_options` say what is wanted
 -- @usage guard.install(app)
 function guard.install(app)
   local settings = config.site()
-  local options, forms = app.session_options, app.form_options
+  local options, forms = app.session_options, first_forms(app)
   if not options and settings.secret_key then
     options = {place = "app.config.secret_key", given = {}}
   end
@@ -87,10 +106,14 @@ function guard.install(app)
   local ok, sessions = pcall(require("genet.session").new, completed(options.given, settings),
     settings.secret_key)
   if not ok then error(options.place .. ": " .. sessions, 0) end
-  if forms then check_exemptions(forms.given, app.routes) end
   app.unfinished = {}
   sessions.unfinished = app.unfinished
+  if forms then check_exemptions(forms.given, app.routes) end
+  local seen = {[forms or false] = true}
   for _, route in ipairs(app.routes) do
+    forms = forms_of(app, route)
+    if forms and not seen[forms] then check_exemptions(forms.given, app.routes) end
+    seen[forms or false] = true
     local checked = forms and not csrf.is_exempt(forms.given, route) and forms.given
     route.sessions = sessions
     route.handler = wrap(route.handler, csrf.protect, checked)

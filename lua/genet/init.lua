@@ -10,6 +10,7 @@
 local core = require "genet.core"
 local app = require "genet.app"
 local http_error = require "genet.http_error"
+local instance = require "genet.instance"
 local json = require "genet.json"
 local locate = require "genet.locate"
 local log = require "genet.log"
@@ -26,6 +27,7 @@ local websocket = require "genet.websocket"
 
 -- Modules that are loaded when a script first asks for them.
 local LATER = {
+  db = "genet.db", -- databases
   http = "genet.http", -- the client
   mime = "genet.mime",
   password = "genet.password",
@@ -186,6 +188,10 @@ end
 -- Files as answers: see `genet.static`.
 genet.send_file = static.send_file
 genet.send_from_directory = static.send_from_directory
+
+-- What a site keeps beside its scripts: see `genet.instance`.
+genet.instance_path = instance.path
+genet.secret = instance.secret
 
 -- Templates: see `genet.render`.
 genet.render_template = render.template

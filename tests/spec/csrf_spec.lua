@@ -43,6 +43,25 @@ local function token_of(of, path, jar)
   return token, set or jar
 end
 
+describe("group:protect_forms", function()
+  it("is for the routes of the group, and of the groups in it", function()
+    local site_app = app.new()
+    site_app:sessions{secret = SECRET}
+    site_app:post("/free", function() return "done" end)
+    site_app:group("/shop", function(shop)
+      shop:protect_forms{exempt = {"/shop/hook"}}
+      shop:post("/act", function() return "done" end)
+      shop:post("/hook", function() return "done" end)
+      shop:group("/till", function(till) till:post("/act", function() return "done" end) end)
+    end)
+    site_app:freeze()
+    for path, expected in pairs{["/free"] = 200, ["/shop/act"] = 400, ["/shop/hook"] = 200,
+      ["/shop/till/act"] = 400} do
+      assert.equal(expected, (send(site_app, "POST", path, {["Content-Type"] = FORM}, "")), path)
+    end
+  end)
+end)
+
 describe("app:protect_forms", function()
   local protected, token, jar
 
