@@ -26,6 +26,8 @@ struct command {
     char *path;                              /* what to serve, or to run */
     bool patch;                              /* of `run`: see lua/genet/patch.lua */
     char **certificates, **keys, *client_ca; /* of `runserver` */
+    char *state;                             /* directory, or NULL */
+    size_t shared_memory;                    /* of `run` */
     char *control;                           /* path of the control socket, or NULL */
     char **config;                           /* "NAME=VALUE" for the app */
     char **list; /* addresses to listen on, or the script's arguments; ended by NULL */
@@ -99,6 +101,8 @@ static void read_server(lua_State *L, struct command *c)
     o->keys = (const char *const *)c->keys;
     o->client_ca = c->client_ca = optional_field(L, "client_ca");
     o->control = c->control = optional_field(L, "control");
+    o->state = c->state = optional_field(L, "state");
+    o->shared_memory = size_field(L, "shared_memory");
     o->max_connections = (int)number_field(L, "max_connections");
     o->max_body = (long long)number_field(L, "max_body");
     o->max_head = size_field(L, "max_head");
@@ -125,6 +129,8 @@ static void read_script(lua_State *L, struct command *c)
     c->patch = bool_field(L, "patch");
     c->path = copy_field(L, "file");
     c->list = list_field(L, "args");
+    c->state = optional_field(L, "state");
+    c->shared_memory = size_field(L, "shared_memory");
     c->limits.slice = number_field(L, "slice_ms") / 1000;
     c->limits.cpu = number_field(L, "cpu_limit");
     c->limits.quiet = true;
@@ -193,6 +199,7 @@ static void free_command(struct command *c)
     free_list(c->keys);
     free(c->client_ca);
     free(c->control);
+    free(c->state);
     free(c->path);
 }
 
@@ -285,7 +292,8 @@ int main(int argc, char **argv)
     if (c.verb == RUNSERVER)
         status = run_server(&c);
     else if (c.verb == RUN)
-        status = gn_script_run(c.path, c.list, &c.limits, c.patch);
+        status = gn_script_run(c.path, c.list, &c.limits, c.patch, c.state,
+                               c.shared_memory);
     else if (c.verb == PATCHES)
         status = print_patches();
     else

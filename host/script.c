@@ -5,6 +5,7 @@
 #include "http/sockets.h"
 #include "log.h"
 #include "sched/offload.h"
+#include "vm/shared.h"
 #include "vm/vm.h"
 
 #include <lauxlib.h>
@@ -18,6 +19,7 @@ struct script {
     struct gn_exchanges
         exchanges;     /* none: a plain script may define an app, but nobody asks it */
     struct gn_hub hub; /* for topics */
+    struct gn_shared shared;
     struct gn_sockets sockets;
     int status;
 };
@@ -53,6 +55,7 @@ static int run(lua_State *L)
     gn_exchanges_register(L, &s->exchanges);
     gn_sockets_register(L, &s->sockets);
     gn_generations_register(L, NULL);
+    gn_shared_register(L, &s->shared);
     if (s->patch) {
         gn_vm_push_function(L, "genet.patch", "patch_all");
         lua_call(L, 0, 0);
@@ -85,11 +88,12 @@ static void body(void *arg)
 }
 
 int gn_script_run(const char *file, char *const *args, const struct gn_limits *limits,
-                  bool patch)
+                  bool patch, const char *state, size_t shared_memory)
 {
     struct script s = {.file = file, .args = args, .patch = patch, .status = 1};
     struct gn_sched *sched = gn_sched_new();
     gn_exchanges_init(&s.exchanges);
+    gn_shared_init(&s.shared, state, shared_memory);
     gn_hub_init(&s.hub, sched, &(struct gn_hub_options){0});
     s.sockets = (struct gn_sockets){&s.exchanges, &s.hub};
     if (sched && (sched->pool = gn_pool_new(GN_POOL_THREADS)) &&
@@ -101,6 +105,7 @@ int gn_script_run(const char *file, char *const *args, const struct gn_limits *l
         gn_sched_run(sched);
     }
     gn_vm_close(&s.vm);
+    gn_shared_close(&s.shared);
     gn_hub_term(&s.hub);
     if (sched) {
         gn_pool_free(sched->pool);

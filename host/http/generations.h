@@ -11,11 +11,13 @@
 #include "app.h"
 
 struct gn_generations;
+struct gn_shared;
 struct gn_watcher;
 
 struct gn_generations_options {
     /* Makes the module of reload.h known to a new state */
     void (*prepare)(lua_State *, struct gn_generations *);
+    struct gn_shared *shared; /* for genet.shared; borrowed */
     struct gn_hub *hub;      /* of the host's WebSockets; borrowed */
     const char *path;        /* a script, or a directory of them; borrowed */
     char **config;           /* "NAME=VALUE" for the app, ended by NULL; borrowed */

@@ -4,6 +4,7 @@
 #include "../libc/faults.h"
 #include "../log.h"
 #include "../sched/offload.h"
+#include "../vm/shared.h"
 #include "acceptor.h"
 #include "control.h"
 #include "front.h"
@@ -29,6 +30,8 @@ struct genet {
     struct gn_tls_site *tls;
     struct gn_wires wires;
     struct gn_hub hub;
+    struct gn_shared shared;
+    char *state;
     struct gn_acceptor acceptor;
     char urls[GN_LISTENERS * 161];
     struct gn_front front;
@@ -59,6 +62,7 @@ void genet_options_init(struct genet_options *o)
         .cpu_limit = 30,
         .ws_queue = 1 << 20,
         .ws_ping = 30,
+        .shared_memory = 64 << 20,
     };
 }
 
@@ -101,6 +105,8 @@ struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
     g->keys = copy_list(o->keys);
     g->client_ca = o->client_ca ? strdup(o->client_ca) : NULL;
     g->control_path = o->control ? strdup(o->control) : NULL;
+    g->state = o->state ? strdup(o->state) : NULL;
+    gn_shared_init(&g->shared, g->state, o->shared_memory);
     g->sched = gn_sched_new();
     if (g->sched)
         g->sched->pool = gn_pool_new(GN_POOL_THREADS);
@@ -132,6 +138,8 @@ void genet_free(struct genet *g)
     free_list(g->keys);
     free(g->client_ca);
     free(g->control_path);
+    gn_shared_close(&g->shared);
+    free(g->state);
     gn_tls_site_unref(g->tls);
     free(g);
 }
@@ -286,6 +294,7 @@ static void open_generations(struct genet *g)
                             .drain = (int64_t)(o->drain * GN_SECOND),
                             .load_timeout = (int64_t)(o->load_timeout * GN_SECOND),
                             .prepare = gn_generations_register,
+                            .shared = &g->shared,
                             .hub = &g->hub,
                             .patch = o->patch,
                             .limits = {.slice = o->slice, .cpu = o->cpu_limit},
@@ -306,9 +315,25 @@ static void open_control(struct genet *g)
         gn_log(GN_WARN, "%s", error);
 }
 
+/* On disk at once, so that what is wrong with it is told at the start. */
+static int open_shared(struct genet *g)
+{
+    char error[500];
+    if (!g->state)
+        return 0;
+    if (gn_shared_open(&g->shared, error, sizeof error) < 0)
+        return fail(g, error);
+    const char *note = gn_store_note(g->shared.store);
+    if (note)
+        gn_log(GN_WARN, "%s", note);
+    return 0;
+}
+
 static int start(struct genet *g)
 {
     raise_file_limit(g);
+    if (open_shared(g) < 0)
+        return -1;
     open_generations(g);
     if (gn_guard_start(&g->generations.options.limits) < 0)
         gn_log(GN_WARN,

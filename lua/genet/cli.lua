@@ -58,6 +58,10 @@ local function add_common(command, cpu_limit)
     integer(0, 3600000)):argname("<ms>"):default("50")
   option(command, "--cpu-limit", "How much processor time a request or task may use; 0 for no "
     .. "limit.", seconds):argname("<seconds>"):default(cpu_limit)
+  command:option("--state", "Where genet.shared is kept on disk, a directory. (default: "
+    .. "$GENET_STATE, else in memory)"):argname("<dir>")
+  option(command, "--shared-memory", "How much the entries of genet.shared may take.", size)
+    :argname("<size>"):default("64M")
   command:flag("--no-patch", "Leave io and os as Lua has them; see 'genet patches'.")
 end
 
@@ -159,7 +163,12 @@ local function addresses(options)
   return list
 end
 
-local TAKES_VALUE = {["--slice-ms"] = true, ["--cpu-limit"] = true} -- of `genet run`
+local TAKES_VALUE = { -- of `genet run`
+  ["--slice-ms"] = true,
+  ["--cpu-limit"] = true,
+  ["--state"] = true,
+  ["--shared-memory"] = true,
+}
 
 -- What follows the file of `genet run FILE` is the script's, options and all.
 local function split(args)
@@ -194,6 +203,12 @@ local function check_there(path, wanted)
   if wanted and mode ~= wanted then refuse(("'%s' is not a %s"):format(path, wanted)) end
 end
 
+local function check_state(options)
+  local state = options.state or os.getenv("GENET_STATE")
+  options.state = state ~= "" and state or nil
+  if options.state then check_there(options.state, "directory") end
+end
+
 --- Reads the command line. Prints and exits for help and version (0), and for misuse (2).
 -- @tparam {string,...} args as in `arg`: the program's name is at 0
 -- @treturn table `command` with the options of that command
@@ -202,6 +217,7 @@ function cli.parse(args)
   local ours, theirs = split(args)
   local ok, options = new_parser("genet"):pparse(ours)
   if not ok then refuse(options) end
+  if options.command == "run" or options.command == "runserver" then check_state(options) end
   if options.command == "run" then
     check_there(options.file, "file")
     options.args = theirs

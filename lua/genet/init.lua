@@ -16,6 +16,7 @@ local log = require "genet.log"
 local offload = require "genet.offload"
 local patch = require "genet.patch"
 local response = require "genet.response"
+local shared = require "genet.shared"
 local static = require "genet.static"
 local sync = require "genet.sync"
 local task = require "genet.task"
@@ -91,6 +92,9 @@ genet.patch_all = patch.patch_all
 -- Timers: see `genet.timer`.
 genet.after = timer.after
 genet.every = timer.every
+
+-- What all threads, processes and generations share: see `genet.shared`.
+genet.shared = shared.open
 
 -- WebSockets and topics: see `genet.websocket`.
 genet.ws = websocket.find
