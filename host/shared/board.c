@@ -31,6 +31,7 @@ static void set_up(struct gn_board *b, uint64_t limit, size_t size)
 {
     memset(b, 0, size);
     b->limit = limit;
+    atomic_store(&b->cap, (long long)limit);
     b->use_mask = places(limit) - 1;
     atomic_store(&b->magic, MAGIC);
 }

@@ -40,6 +40,7 @@ struct gn_board {
     uint64_t map;           /* bytes of the database, at most */
     uint32_t use_mask;      /* number of places in `use`, less one */
     atomic_uint top;        /* dictionaries that there are */
+    atomic_llong cap;       /* as `limit`; less while the disk has no more room */
     atomic_llong bytes;     /* of all entries */
     atomic_llong room;      /* of the database, that is backed already */
     atomic_ullong commits;  /* counts what has changed the database */

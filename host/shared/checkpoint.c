@@ -116,6 +116,8 @@ int gn_checkpoint_make(struct gn_store *s, bool compact)
         r = -errno;
     if (r == 0)
         atomic_store(&b->saved, commits);
+    else
+        unlinkat(dir, FRESH, 0);
     return r;
 }
 

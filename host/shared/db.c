@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { ROOM_STEP = 1 << 20 };
+enum { ROOM_STEP = 1 << 20, ASK_AGAIN = 256 };
 
 int gn_db_errno(int rc)
 {
@@ -36,28 +36,46 @@ static size_t used(const struct gn_store *s)
     return (info.me_last_pgno + 1) * s->page;
 }
 
-/* Has the kernel back the next bytes of the file: in memory a store to one that is not
- * would raise SIGBUS when /dev/shm is full. Filesystems that cannot are only on disk.
+/* Whether the file has room up to there; filesystems that cannot tell are only on disk.
  */
-static int back(struct gn_store *s, size_t bytes)
+static bool extend(struct gn_store *s, size_t end)
 {
     int fd;
-    size_t end = used(s) + bytes;
-    if (end <= (size_t)atomic_load(&s->board->room))
-        return 0;
     if (end > s->board->map)
         end = s->board->map;
-    size_t whole = (end + ROOM_STEP - 1) / ROOM_STEP * ROOM_STEP;
-    if (whole > s->board->map)
-        whole = s->board->map;
     mdb_env_get_fd(s->env, &fd);
-    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)whole) == 0 ||
-        errno == EOPNOTSUPP || errno == ENOSYS)
-        atomic_store(&s->board->room, (long long)whole);
-    else if (errno != EINTR && fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)end) < 0)
-        return -ENOSPC;
-    else
-        atomic_store(&s->board->room, (long long)end);
+    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)end) < 0 && errno != EOPNOTSUPP &&
+        errno != ENOSYS)
+        return false;
+    atomic_store(&s->board->room, (long long)end);
+    return true;
+}
+
+/* The disk is full: what there is must do, so that as much is removed as is written.
+ * The file never shrinks, but what was removed is used again. */
+static int make_do(struct gn_store *s, size_t end)
+{
+    struct gn_board *b = s->board;
+    long long bytes = atomic_load(&b->bytes);
+    if (atomic_load(&b->cap) == (long long)b->limit)
+        atomic_store(&b->cap, bytes - bytes / 8);
+    return end <= (size_t)atomic_load(&b->room) || extend(s, end) ? 0 : -ENOSPC;
+}
+
+/* Has the kernel back the next bytes of the file: in memory a store to one that is not
+ * would raise SIGBUS when /dev/shm is full. Always more than are needed at present. */
+static int back(struct gn_store *s, size_t bytes)
+{
+    struct gn_board *b = s->board;
+    size_t end = used(s) + bytes, more = end + GN_SLACK_PUT;
+    bool full = atomic_load(&b->cap) != (long long)b->limit;
+    if (more <= (size_t)atomic_load(&b->room) && !full)
+        return 0;
+    if (full && s->writes % ASK_AGAIN != 0)
+        return make_do(s, end);
+    if (!extend(s, (more + ROOM_STEP - 1) / ROOM_STEP * ROOM_STEP))
+        return make_do(s, end);
+    atomic_store(&b->cap, (long long)b->limit);
     return 0;
 }
 

@@ -78,8 +78,8 @@ struct gn_db_key {
  */
 int gn_db_errno(int rc);
 
-/* Room that a transaction may need beyond what it writes. */
-enum { GN_SLACK_PUT = 640 << 10, GN_SLACK_REMOVE = 256 << 10 };
+/* Room that a transaction may need beyond values of more than a page. */
+enum { GN_SLACK_PUT = 256 << 10, GN_SLACK_REMOVE = 128 << 10 };
 
 /* Begins a write transaction, for which so many bytes of the file get their room.
  * Returns 0 or a negative errno. */

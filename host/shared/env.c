@@ -154,7 +154,7 @@ static int open_env(struct gn_store *s)
 static int explain(char *error, size_t room, const char *path, const char *why, int r)
 {
     snprintf(error, room, "the shared store in '%s' cannot be opened: %s", path, why);
-    return r < 0 ? r : r == ENOMEM || r == ENOSPC ? -r : -EIO;
+    return r;
 }
 
 /* In a place that is open, kept from the others. */
@@ -173,7 +173,7 @@ static int open_inside(struct gn_store *s, const struct gn_store_options *o, boo
         return explain(error, room, o->path, strerror(-r), r);
     rc = open_env(s);
     if (rc != 0)
-        return explain(error, room, o->path, mdb_strerror(rc), rc);
+        return explain(error, room, o->path, mdb_strerror(rc), rc > 0 ? -rc : -EIO);
     r = made ? recount(s) : 0;
     if (r == 0 && s->past != GN_PAST_CLEAN)
         gn_checkpoint_make(s,

@@ -233,7 +233,7 @@ static int64_t bytes_of(const struct gn_change *c)
 int gn_make_room(struct gn_change *c, const MDB_val *spare, int64_t bytes)
 {
     struct sample m = {0};
-    int64_t limit = (int64_t)c->store->board->limit;
+    int64_t limit = atomic_load(&c->store->board->cap);
     if (bytes <= 0 || bytes_of(c) + bytes <= limit)
         return 0;
     int r = gn_list_sweep(c, EVICT_MOST);
@@ -260,7 +260,7 @@ static bool relieve(struct gn_store *s)
     mdb_reader_check(s->env, &dead);
     if (gn_change_begin(&c, s, GN_BOARD_STRIPES, GN_SLACK_REMOVE) < 0)
         return dead > 0;
-    int64_t wanted = (int64_t)s->board->limit - bytes_of(&c) + (64 << 10);
+    int64_t wanted = atomic_load(&s->board->cap) - bytes_of(&c) + (64 << 10);
     gn_make_room(&c, NULL, wanted > 0 ? wanted : 1);
     if (c.removals > 0)
         return gn_change_commit(&c) == 0;
@@ -305,7 +305,9 @@ static int attempt(struct gn_store *s, const struct gn_key *k, struct gn_db_key 
 {
     struct gn_change c;
     struct gn_item present;
-    size_t room = bytes > 0 ? bytes + GN_SLACK_PUT : GN_SLACK_REMOVE;
+    size_t room = bytes > 0 ? GN_SLACK_PUT : GN_SLACK_REMOVE;
+    if (bytes > s->page)
+        room += bytes;
     int r = gn_change_begin(&c, s, gn_store_stripe(k), room);
     if (r < 0)
         return r;

@@ -668,8 +668,8 @@ static int s_open(lua_State *L)
     const char *name = luaL_checklstring(L, 1, &n);
     bool strict = lua_toboolean(L, 2);
     if (!s)
-        return luaL_error(L, "genet.shared: there is no store here: it is for the "
-                             "scripts of a host, not for offloaded work");
+        return fail(L, "there is no store here: it is for the scripts of a host, not "
+                       "for offloaded work");
     if (gn_shared_open(s, error, sizeof error) < 0)
         return fail(L, error);
     struct dict *d = lua_newuserdatauv(L, sizeof *d + n + 1, 0);
