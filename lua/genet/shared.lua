@@ -3,9 +3,10 @@
 --     local hits = genet.shared("hits")
 --     app:get("/", function(req) return "you are visitor " .. hits:incr("all", 1, 0) end)
 --
--- Keys are strings of 499 bytes at most. Values are what `genet.offload` carries: booleans, numbers,
--- strings, `genet.json.null`, and tables of these, which are copied. An entry may live for a time
--- only (`ttl`, in seconds, of the wall clock; nil or infinity: for ever); an expired one is not there.
+-- Keys are strings of 499 bytes at most. Values are what `genet.offload` carries: booleans,
+-- numbers, strings, `genet.json.null`, and tables of these, which are copied. An entry may live for
+-- a time only (`ttl`, in seconds, of the wall clock; nil or infinity: for ever); an expired one is
+-- not there.
 --
 -- Every method is atomic, and what it has acknowledged is seen by everybody at once. None but those
 -- that say so waits for anybody, and none holds a lock while it waits. A get takes well below a
@@ -13,9 +14,9 @@
 -- nil and a word: `"not found"`, `"exists"`, `"no memory"`, `"not a number"`, `"out of range"`,
 -- `"is a list"`, `"not a list"`, `"key too long"`, `"changed"`, `"timeout"`.
 --
--- They live in memory, in a directory of `/dev/shm` that goes with the host; or, with `--state DIR`,
--- on disk, where they survive. Then what was acknowledged survives the end of any process, by
--- `kill -9` too. A power cut loses what was written since the last checkpoint, which is made every
+-- They live in memory, in a directory of `/dev/shm` that goes with the host; or, with
+-- `--state DIR`, on disk, where they survive. Then what was acknowledged survives the end of any
+-- process, by `kill -9` too. A power cut loses what was written since the last checkpoint, which is made every
 -- ten seconds while there are changes, and at an orderly end. Several hosts may use one directory,
 -- where they see each other's entries.
 --
@@ -186,8 +187,8 @@ local LONGEST_NAME = 100
 -- @treturn boolean true
 -- @usage users:flush()
 
---- What is used of it: `entries`; `bytes` that they take, and `used` by all dictionaries, of at most
--- `limit`; how many were `evicted`, and have `expired` and been removed; `eviction`.
+--- What is used of it: `entries`; `bytes` that they take, and `used` by all dictionaries, of at
+-- most `limit`; how many were `evicted`, and have `expired` and been removed; `eviction`.
 -- @function shared:stats
 -- @treturn table
 -- @usage print(users:stats().entries)
@@ -304,8 +305,8 @@ local known = {} -- those that were asked for without options
 --- The dictionary of a name; there are 1024 at most.
 -- @function genet.shared
 -- @tparam string name
--- @tparam ?table options `eviction`: what happens when memory is full, `"lru"` (entries go that have
---   not been used for long) or `"error"`; the last one told holds for everybody
+-- @tparam ?table options `eviction`: what happens when memory is full, `"lru"` (entries go that
+--   have not been used for long) or `"error"`; the last one told holds for everybody
 -- @treturn Shared see `genet.shared`
 -- @raise when an argument is wrong, and when the store cannot be opened
 -- @usage local users = genet.shared("users", {eviction = "error"})
