@@ -52,14 +52,17 @@ static bool extend(struct gn_store *s, size_t end)
 }
 
 /* The disk is full: what there is must do, so that as much is removed as is written.
- * The file never shrinks, but what was removed is used again. */
+ * The file never shrinks, but what was removed is used again. On disk pwrite(2) tells
+ * when there is none. */
 static int make_do(struct gn_store *s, size_t end)
 {
     struct gn_board *b = s->board;
     long long bytes = atomic_load(&b->bytes);
     if (atomic_load(&b->cap) == (long long)b->limit)
         atomic_store(&b->cap, bytes - bytes / 8);
-    return end <= (size_t)atomic_load(&b->room) || extend(s, end) ? 0 : -ENOSPC;
+    bool there =
+        !s->in_memory || end <= (size_t)atomic_load(&b->room) || extend(s, end);
+    return there ? 0 : -ENOSPC;
 }
 
 /* Has the kernel back the next bytes of the file: in memory a store to one that is not
@@ -131,6 +134,8 @@ int gn_change_commit(struct gn_change *c)
     if (mark)
         atomic_store(&b->committing, mark);
     int r = gn_db_errno(mdb_txn_commit(c->txn));
+    if (r == -EIO && atomic_load(&b->cap) != (long long)b->limit)
+        r = -ENOSPC; /* of a write that the full disk has cut short */
     for (unsigned i = 0; r == 0 && i < c->count; i++)
         settle(b, &c->deltas[i]);
     if (r == 0 && !c->store->in_memory)

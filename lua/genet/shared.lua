@@ -16,9 +16,9 @@
 --
 -- They live in memory, in a directory of `/dev/shm` that goes with the host; or, with
 -- `--state DIR`, on disk, where they survive. Then what was acknowledged survives the end of any
--- process, by `kill -9` too. A power cut loses what was written since the last checkpoint, which is made every
--- ten seconds while there are changes, and at an orderly end. Several hosts may use one directory,
--- where they see each other's entries.
+-- process, by `kill -9` too. A power cut loses what was written since the last checkpoint, which is
+-- made every ten seconds while there are changes, and at an orderly end. Several hosts may use one
+-- directory, where they see each other's entries.
 --
 -- All of them together have `--shared-memory` for their entries. When that is full those go that
 -- have not been used for long; a dictionary with `eviction = "error"` loses none, and says
