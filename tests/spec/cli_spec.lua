@@ -136,6 +136,15 @@ describe("genet run", function()
     assert.equal(1.5, found.cpu_limit)
   end)
 
+  it("knows where genet.shared is kept", function()
+    local found = options("run", "--state", "scripts", "--shared-memory", "8M", "scripts/hello.lua")
+    assert.equal("scripts", found.state)
+    assert.equal(8 << 20, found.shared_memory)
+    found = options("runserver")
+    assert.equal(os.getenv("GENET_STATE"), found.state)
+    assert.equal(64 << 20, found.shared_memory)
+  end)
+
   it("leaves to the script what follows its name", function()
     local found = options("run", "scripts/hello.lua", "-x", "--help", "a b", "run")
     assert.equal("run", found.command)
@@ -168,6 +177,7 @@ describe("genet", function()
       {{"runserver", "nowhere"}, "'nowhere': no such file or directory"},
       {{"runserver", "scripts", "more"}, "too many arguments"},
       {{"run"}, "missing argument 'file'"},
+      {{"runserver", "--state", "nowhere"}, "'nowhere': no such file or directory"},
       {{"run", "nowhere.lua"}, "'nowhere.lua': no such file or directory"},
       {{"run", "scripts"}, "'scripts' is not a file"},
     } do
