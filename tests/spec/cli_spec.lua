@@ -7,7 +7,7 @@ package.path = %q
 local options = require("genet.cli").parse(arg)
 for _, name in ipairs{"command", "path", "max_connections", "max_per_ip", "max_body", "max_head",
   "head_timeout", "keep_alive", "drain", "log_level", "slice_ms", "cpu_limit",
-  "redirect_https", "client_ca", "file"} do
+  "redirect_https", "client_ca", "file", "state", "shared_memory"} do
   local value = options[name]
   if value ~= nil then print(name, math.type(value) or type(value), value) end
 end
