@@ -67,6 +67,7 @@ describe("genet runserver", function()
       max_head = 16 * 1024,
       head_timeout = 10,
       keep_alive = 15,
+      shared_memory = 64 << 20,
       drain = 30,
       slice_ms = 50,
       cpu_limit = 30,
