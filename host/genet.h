@@ -40,6 +40,8 @@ struct genet_options {
     double ws_ping;        /* seconds of silence until one is pinged; 0: never; 30 */
     double drain;          /* seconds that requests may go on after genet_stop(); 30 */
     double load_timeout;   /* seconds that loading the scripts may take; 10 */
+    const char *state;     /* directory of genet.shared, where it survives; NULL: in memory */
+    size_t shared_memory;  /* bytes of all entries of genet.shared; 64 MiB */
     const char *control;   /* path of the control socket; NULL: see `genet status` */
     const char *const *config; /* "NAME=VALUE" for app.config, ended by NULL; NULL */
     const char *bus;           /* URL of the Redis that carries what is published to */

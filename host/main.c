@@ -6,6 +6,7 @@
 #include "log.h"
 #include "script.h"
 #include "systemd.h"
+#include "vm/shared.h"
 #include "vm/vm.h"
 
 #include <lauxlib.h>
@@ -28,6 +29,8 @@ struct command {
     bool patch;                              /* of `run`: see lua/genet/patch.lua */
     char **certificates, **keys, *client_ca; /* of `runserver` */
     char *bus;                               /* URL, or NULL */
+    char *state;                             /* directory, or NULL */
+    size_t shared_memory;                    /* of `run` */
     char *control;                           /* path of the control socket, or NULL */
     char **config;                           /* "NAME=VALUE" for the app */
     char **list; /* addresses to listen on, or the script's arguments; ended by NULL */
@@ -102,6 +105,8 @@ static void read_server(lua_State *L, struct command *c)
     o->client_ca = c->client_ca = optional_field(L, "client_ca");
     o->bus = c->bus = optional_field(L, "bus");
     o->control = c->control = optional_field(L, "control");
+    o->state = c->state = optional_field(L, "state");
+    o->shared_memory = size_field(L, "shared_memory");
     o->max_connections = (int)number_field(L, "max_connections");
     o->max_body = (long long)number_field(L, "max_body");
     o->max_head = size_field(L, "max_head");
@@ -130,6 +135,8 @@ static void read_script(lua_State *L, struct command *c)
     c->patch = bool_field(L, "patch");
     c->path = copy_field(L, "file");
     c->list = list_field(L, "args");
+    c->state = optional_field(L, "state");
+    c->shared_memory = size_field(L, "shared_memory");
     c->limits.slice = number_field(L, "slice_ms") / 1000;
     c->limits.cpu = number_field(L, "cpu_limit");
     c->limits.quiet = true;
@@ -208,6 +215,7 @@ static void free_command(struct command *c)
     free(c->client_ca);
     free(c->bus);
     free(c->control);
+    free(c->state);
     free(c->path);
 }
 
@@ -299,7 +307,11 @@ static int run_script(struct command *c)
 {
     static struct command serving; /* as in main() */
     char **line = NULL;
-    int status = gn_script_run(c->path, c->list, &c->limits, c->patch, &line);
+    const struct gn_script_options o = {.limits = &c->limits,
+                                        .patch = c->patch,
+                                        .state = c->state,
+                                        .shared_memory = c->shared_memory};
+    int status = gn_script_run(c->path, c->list, &o, &line);
     if (!line)
         return status;
     serving = (struct command){.argv = line};
@@ -333,7 +345,9 @@ static int print_patches(void)
 static int manage(char **argv)
 {
     struct gn_limits limits = {.slice = 0.05, .quiet = true};
-    return gn_script_manage(argv, &limits);
+    const struct gn_script_options o = {
+        .limits = &limits, .patch = true, .shared_memory = GN_SHARED_MEMORY};
+    return gn_script_manage(argv, &o);
 }
 
 int main(int argc, char **argv)

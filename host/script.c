@@ -6,6 +6,7 @@
 #include "http/sockets.h"
 #include "log.h"
 #include "sched/offload.h"
+#include "vm/shared.h"
 #include "vm/vm.h"
 
 #include <lauxlib.h>
@@ -16,11 +17,12 @@
 struct script {
     const char *file; /* NULL where a verb of the manager runs */
     char *const *args;
-    bool patch;
+    const struct gn_script_options *options;
     struct gn_vm vm;
     struct gn_exchanges
         exchanges;     /* none: a plain script may define an app, but nobody asks it */
     struct gn_hub hub; /* for topics */
+    struct gn_shared shared;
     struct gn_sockets sockets;
     char **server; /* the command line that app:run() asks for; NULL: none */
     int status;
@@ -91,8 +93,9 @@ static void prepare(lua_State *L, struct script *s)
     gn_exchanges_register(L, &s->exchanges);
     gn_sockets_register(L, &s->sockets);
     gn_generations_register(L, NULL);
+    gn_shared_register(L, &s->shared);
     gn_vm_preload(L, "genet.console", luaopen_genet_console, NULL);
-    if (s->patch) {
+    if (s->options->patch) {
         gn_vm_push_function(L, "genet.patch", "patch_all");
         lua_call(L, 0, 0);
     }
@@ -114,6 +117,12 @@ static int run(lua_State *L)
 
 /* ---- verbs of the manager ---- */
 
+static int nothing(lua_State *L, int status, lua_KContext context)
+{
+    (void)L, (void)status, (void)context;
+    return 0;
+}
+
 /* Reads the command line and loads what the verb works on. */
 static int load(lua_State *L)
 {
@@ -125,7 +134,7 @@ static int load(lua_State *L)
         lua_pushstring(L, s->args[i]);
         lua_rawseti(L, -2, i);
     }
-    lua_callk(L, 1, 0, 0, ended);
+    lua_callk(L, 1, 0, 0, nothing);
     return 0;
 }
 
@@ -150,7 +159,7 @@ static int manage(lua_State *L)
 static int retire(lua_State *L)
 {
     gn_vm_push_function(L, "genet.manager", "retire");
-    lua_callk(L, 0, 0, 0, ended);
+    lua_callk(L, 0, 0, 0, nothing);
     return 0;
 }
 
@@ -184,23 +193,24 @@ static void manage_body(void *arg)
 }
 
 /* Runs fn(s) on a fiber, in a state and on a scheduler of their own. */
-static int run_on_fiber(struct script *s, void (*fn)(void *),
-                        const struct gn_limits *limits)
+static int run_on_fiber(struct script *s, void (*fn)(void *))
 {
     struct gn_sched *sched = gn_sched_new();
     gn_exchanges_init(&s->exchanges);
+    gn_shared_init(&s->shared, s->options->state, s->options->shared_memory);
     gn_hub_init(&s->hub, sched, &(struct gn_hub_options){0});
     s->sockets = (struct gn_sockets){&s->exchanges, &s->hub};
     s->status = 1;
     if (sched && (sched->pool = gn_pool_new(GN_POOL_THREADS)) &&
         gn_vm_open(&s->vm) == 0 && gn_fiber_new(sched, "main", fn, s)) {
         s->status = 0;
-        gn_guard_limit(&s->vm, limits);
-        if (gn_guard_start(limits) < 0)
+        gn_guard_limit(&s->vm, s->options->limits);
+        if (gn_guard_start(s->options->limits) < 0)
             gn_log(GN_WARN, "no timer: what computes for long is not preempted");
         gn_sched_run(sched);
     }
     gn_vm_close(&s->vm);
+    gn_shared_close(&s->shared);
     gn_hub_term(&s->hub);
     if (sched) {
         gn_pool_free(sched->pool);
@@ -209,17 +219,17 @@ static int run_on_fiber(struct script *s, void (*fn)(void *),
     return s->status;
 }
 
-int gn_script_run(const char *file, char *const *args, const struct gn_limits *limits,
-                  bool patch, char ***server)
+int gn_script_run(const char *file, char *const *args,
+                  const struct gn_script_options *o, char ***server)
 {
-    struct script s = {.file = file, .args = args, .patch = patch};
-    run_on_fiber(&s, body, limits);
+    struct script s = {.file = file, .args = args, .options = o};
+    run_on_fiber(&s, body);
     *server = s.server;
     return s.status;
 }
 
-int gn_script_manage(char *const *args, const struct gn_limits *limits)
+int gn_script_manage(char *const *args, const struct gn_script_options *o)
 {
-    struct script s = {.args = args, .patch = true};
-    return run_on_fiber(&s, manage_body, limits);
+    struct script s = {.args = args, .options = o};
+    return run_on_fiber(&s, manage_body);
 }

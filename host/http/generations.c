@@ -1,5 +1,7 @@
 #include "generations.h"
 
+#include "../vm/shared.h"
+
 #include "../log.h"
 
 #include <errno.h>
@@ -155,6 +157,7 @@ static void prepare(lua_State *L, void *arg)
 {
     struct gn_generations *gs = arg;
     gs->options.prepare(L, gs);
+    gn_shared_register(L, gs->options.shared);
 }
 
 static struct gn_app *load(struct gn_generations *gs, unsigned number)

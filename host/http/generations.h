@@ -12,6 +12,7 @@
 #include "app.h"
 
 struct gn_generations;
+struct gn_shared;
 struct gn_watcher;
 
 /* Where the generations of several hosts change together: what those of one ask and
@@ -32,6 +33,7 @@ struct gn_generations_peers {
 struct gn_generations_options {
     /* Makes the module of reload.h known to a new state */
     void (*prepare)(lua_State *, struct gn_generations *);
+    struct gn_shared *shared; /* for genet.shared; borrowed */
     struct gn_hub *hub;      /* of the host's WebSockets; borrowed */
     const char *path;        /* a script, or a directory of them; borrowed */
     char **config;           /* "NAME=VALUE" for the app, ended by NULL; borrowed */

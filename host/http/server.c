@@ -7,6 +7,7 @@
 #include "../sched/offload.h"
 #include "../systemd.h"
 #include "../vm/core.h"
+#include "../vm/shared.h"
 #include "acceptor.h"
 #include "control.h"
 #include "crew.h"
@@ -42,6 +43,8 @@ struct genet {
     struct gn_bus bus;
     struct gn_redis *redis; /* NULL without a URL */
     struct gn_hub hub;
+    struct gn_shared shared;
+    char *state;
     struct gn_acceptor acceptor;
     char urls[GN_LISTENERS * 161];
     struct gn_front front;
@@ -85,6 +88,7 @@ void genet_options_init(struct genet_options *o)
         .cpu_limit = 30,
         .ws_queue = 1 << 20,
         .ws_ping = 30,
+        .shared_memory = GN_SHARED_MEMORY,
     };
 }
 
@@ -175,6 +179,10 @@ struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
     g->client_ca = o->client_ca ? strdup(o->client_ca) : NULL;
     g->control_path = o->control ? strdup(o->control) : NULL;
     g->bus_url = o->bus ? strdup(o->bus) : NULL;
+    g->state = o->state ? strdup(o->state) : NULL;
+    gn_shared_init(&g->shared, g->state, o->shared_memory);
+    if (g->worker && *g->worker->board->shared)
+        g->shared.private = g->worker->board->shared;
     g->sched = gn_sched_new();
     if (g->sched)
         g->sched->pool = gn_pool_new(GN_POOL_THREADS);
@@ -209,6 +217,8 @@ void genet_free(struct genet *g)
     free(g->control_path);
     free(g->bus_url);
     gn_bus_term(&g->bus);
+    gn_shared_close(&g->shared);
+    free(g->state);
     gn_tls_site_unref(g->tls);
     gn_worker_free(g->worker);
     free(g);
@@ -510,6 +520,7 @@ static void open_generations(struct genet *g)
                             .drain = (int64_t)(o->drain * GN_SECOND),
                             .load_timeout = (int64_t)(o->load_timeout * GN_SECOND),
                             .prepare = gn_generations_register,
+                            .shared = &g->shared,
                             .hub = &g->hub,
                             .patch = o->patch,
                             .limits = {.slice = o->slice, .cpu = o->cpu_limit},
@@ -678,10 +689,24 @@ static int start_front(struct genet *g)
     return g->status;
 }
 
+/* On disk at once, so that what is wrong with it is told at the start. */
+static int open_shared(struct genet *g)
+{
+    char error[500];
+    if (!g->state)
+        return 0;
+    if (gn_shared_open(&g->shared, error, sizeof error) < 0)
+        return fail(g, error);
+    const char *note = gn_store_note(g->shared.store);
+    if (note)
+        gn_log(GN_WARN, "%s", note);
+    return 0;
+}
+
 static int start(struct genet *g)
 {
     raise_file_limit(g);
-    if (g->worker && open_follower(g) < 0)
+    if (open_shared(g) < 0 || (g->worker && open_follower(g) < 0))
         return -1;
     open_generations(g);
     if (gn_guard_start(&g->generations.options.limits) < 0)
@@ -816,10 +841,23 @@ static void serve(void *arg)
 
 /* ---- the parent of several processes ---- */
 
+/* Where all processes will have genet.shared, if that is not on disk. */
+static const char *place_shared(struct genet *g)
+{
+    char error[500];
+    if (g->state)
+        return NULL;
+    const char *place = gn_shared_place(&g->shared, error, sizeof error);
+    if (!place)
+        gn_log(GN_WARN, "genet.shared is not shared: %s", error);
+    return place;
+}
+
 static int begin_parenthood(struct genet *g)
 {
     const struct genet_options *o = &g->options;
     const struct gn_supervisor_options so = {
+        .shared = place_shared(g),
         .processes = (unsigned)o->processes,
         .drain = (int64_t)(o->drain * GN_SECOND),
         .load_timeout = (int64_t)(o->load_timeout * GN_SECOND),

@@ -67,6 +67,13 @@ static bool has_owner(const pthread_mutex_t *m)
 
 /* ---- locking ---- */
 
+enum {
+    SHARED_BIT = 128, /* of the kind of a mutex: glibc's PTHREAD_MUTEX_PSHARED_BIT */
+    SHARED_SPINS = 200,
+    SHARED_PAUSE_LEAST = 50000, /* ns */
+    SHARED_PAUSE_MOST = 2000000
+};
+
 static int try_plain(pthread_mutex_t *m)
 {
     return gn_real()->pthread_mutex_trylock(m);
@@ -107,12 +114,47 @@ static int wait_for_lock(pthread_mutex_t *m, int64_t deadline)
     return r;
 }
 
+static void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* One that processes share may be unlocked where nobody knows of our lot. Whoever has
+ * it is about to give it back, or has been stopped meanwhile: so it is tried for some
+ * microseconds, then now and then. The kernel gives back those of the dead, if they are
+ * robust. */
+static int wait_for_shared(pthread_mutex_t *m, int64_t deadline)
+{
+    int r, n = 0;
+    int64_t pause = SHARED_PAUSE_LEAST;
+    while ((r = try(m)) == EBUSY) {
+        relax();
+        if (++n < SHARED_SPINS)
+            continue;
+        if (gn_now() >= deadline)
+            return ETIMEDOUT;
+        gn_park_shielded(gn_after(pause));
+        pause = pause < SHARED_PAUSE_MOST ? 2 * pause : pause;
+    }
+    return r;
+}
+
+static bool is_shared(const pthread_mutex_t *m)
+{
+    return m->__data.__kind & SHARED_BIT;
+}
+
 /* Nobody expects a lock to fail, so it is tried until there is memory to note its
  * owner. */
 static int lock_until(pthread_mutex_t *m, int64_t deadline)
 {
     int r;
-    while ((r = wait_for_lock(m, deadline)) == ENOMEM)
+    while ((r = is_shared(m) ? wait_for_shared(m, deadline)
+                             : wait_for_lock(m, deadline)) == ENOMEM)
         gn_yield();
     return r;
 }

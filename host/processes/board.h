@@ -12,7 +12,8 @@
 
 enum {
     GN_PROCESSES = 1024, /* the most */
-    GN_SECRET = 32       /* bytes */
+    GN_SECRET = 32,      /* bytes */
+    GN_SHARED_PATH = 256 /* of a path and its end */
 };
 
 enum gn_standing {
@@ -38,6 +39,7 @@ struct gn_line {
 
 struct gn_board {
     unsigned char secret[GN_SECRET]; /* random; the same for all processes */
+    char shared[GN_SHARED_PATH]; /* where genet.shared is in memory; "": on disk */
     unsigned count;                  /* of lines */
     struct gn_line lines[];
 };

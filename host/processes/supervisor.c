@@ -771,6 +771,8 @@ static int prepare(struct gn_supervisor *s, const struct gn_supervisor_options *
     if (s->most > GN_PROCESSES)
         s->most = GN_PROCESSES;
     int r = gn_board_new(&s->board, &s->board_fd, s->most);
+    if (r == 0 && o->shared)
+        snprintf(s->board->shared, sizeof s->board->shared, "%s", o->shared);
     if (r == 0)
         r = read_arguments(s);
     if (r == 0)

@@ -30,6 +30,7 @@ struct gn_supervisor_options {
     struct gn_bus *bus;                   /* by which they hear each other; borrowed */
     const struct gn_listening *listening; /* borrowed */
     unsigned listening_count;
+    const char *shared;   /* for gn_board; borrowed; NULL: "" */
     int64_t drain;        /* ns in which a process must end that was told to */
     int64_t load_timeout; /* ns that loading may take */
     const char *control;  /* of the parent's control socket; those of the processes have

@@ -6,6 +6,7 @@
 #include "files.h"
 #include "gzip.h"
 #include "offload.h"
+#include "shared.h"
 #include "subprocess.h"
 #include "tasks.h"
 
@@ -59,6 +60,7 @@ static const luaL_Reg modules[] = {
     {"genet.zlib", luaopen_genet_zlib},
     {"genet.disk", luaopen_genet_disk},
     {"genet.pool", luaopen_genet_pool},
+    {"genet.shared_store", luaopen_genet_shared_store}, /* without one */
     {"genet.stdio", luaopen_genet_stdio},
     {"genet.subprocess", luaopen_genet_subprocess},
     {"genet.tasks", luaopen_genet_tasks},

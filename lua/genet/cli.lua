@@ -81,6 +81,10 @@ local function add_common(command, cpu_limit)
     integer(0, 3600000)):argname("<ms>"):default("50")
   option(command, "--cpu-limit", "How much processor time a request or task may use; 0 for no "
     .. "limit.", seconds):argname("<seconds>"):default(cpu_limit)
+  command:option("--state", "Where genet.shared is kept on disk, a directory. (default: "
+    .. "$GENET_STATE, else in memory)"):argname("<dir>")
+  option(command, "--shared-memory", "How much the entries of genet.shared may take.", size)
+    :argname("<size>"):default("64M")
   command:flag("--no-patch", "Leave io and os as Lua has them; see 'genet patches'.")
 end
 
@@ -291,7 +295,12 @@ end
 
 -- The command line ----------------------------------------------------------------------------
 
-local TAKES_VALUE = {["--slice-ms"] = true, ["--cpu-limit"] = true} -- of `genet run`
+local TAKES_VALUE = { -- of `genet run`
+  ["--slice-ms"] = true,
+  ["--cpu-limit"] = true,
+  ["--state"] = true,
+  ["--shared-memory"] = true,
+}
 
 -- What stands before the verb: whether help is asked for, the site that -C names, and where the
 -- verb is.
@@ -392,10 +401,17 @@ local function check_there(path, wanted)
   end
 end
 
+local function check_state(options)
+  local state = options.state or os.getenv("GENET_STATE")
+  options.state = state ~= "" and state or nil
+  if options.state then check_there(options.state, "directory") end
+end
+
 local FINISH = {}
 
 function FINISH.run(options, theirs)
   check_there(options.file, "file")
+  check_state(options)
   options.args = theirs
   options.patch = not options.no_patch
 end
@@ -403,6 +419,7 @@ end
 function FINISH.runserver(options)
   options.path = cli.site(options.path or options.site)
   check_there(options.path)
+  check_state(options)
   check_tls(options)
   check_modes(options)
   if options.config then check_there(options.config, "file") end

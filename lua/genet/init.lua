@@ -19,6 +19,7 @@ local patch = require "genet.patch"
 local render = require "genet.render"
 local Request = require "genet.request"
 local response = require "genet.response"
+local shared = require "genet.shared"
 local static = require "genet.static"
 local sync = require "genet.sync"
 local task = require "genet.task"
@@ -105,6 +106,9 @@ genet.patch_all = patch.patch_all
 -- Timers: see `genet.timer`.
 genet.after = timer.after
 genet.every = timer.every
+
+-- What all threads, processes and generations share: see `genet.shared`.
+genet.shared = shared.open
 
 -- WebSockets and topics: see `genet.websocket`.
 genet.ws = websocket.find

@@ -21,6 +21,8 @@
 -- `store:save(id, text, ttl)`, to be kept for so many seconds; and `store:delete(id)`. They may
 -- wait. For failures of the world they return nil and a sentence, which ends the request with a
 -- 500. Where two requests change one session at once, the later answer wins.
+-- `genet.shared("sessions")` is one, for all processes of the host and, with `--state`, its next
+-- life.
 -- @module genet.session
 
 local check = require "genet.check"
@@ -349,7 +351,6 @@ local OPTIONS = {
   path = "string",
   domain = "string",
   samesite = "string",
-  store = "table",
 }
 
 local function check_secrets(secrets)
@@ -367,6 +368,9 @@ local function check_secrets(secrets)
 end
 
 local function check_store(store)
+  if type(store) ~= "table" and type(store) ~= "userdata" then
+    error(("app:sessions: option 'store' must be a store, not a %s"):format(type(store)), 0)
+  end
   for _, name in ipairs{"load", "save", "delete"} do
     if not check.is_callable(store[name]) then
       error(("app:sessions: the store has no method '%s'"):format(name), 0)
@@ -377,7 +381,7 @@ end
 local function check_options(options)
   local plain = {}
   for key, value in pairs(options) do
-    if key ~= "secret" then plain[key] = value end
+    if key ~= "secret" and key ~= "store" then plain[key] = value end
   end
   check.plain_options(plain, "app:sessions", OPTIONS)
   local max_age = plain.max_age
@@ -385,7 +389,7 @@ local function check_options(options)
     error(("app:sessions: option 'max_age': a whole number from 1 was expected, not %s")
       :format(max_age), 0)
   end
-  if plain.store then check_store(plain.store) end
+  if options.store ~= nil then check_store(options.store) end
 end
 
 -- Told once that sessions end with the process.

@@ -9,7 +9,7 @@ local options = cli.parse(arg)
 if not options.command then options = cli.parse(arg, {commands = {}}) end -- there is no site
 for _, name in ipairs{"command", "path", "max_connections", "max_per_ip", "max_body", "max_head",
   "head_timeout", "keep_alive", "drain", "log_level", "slice_ms", "cpu_limit",
-  "redirect_https", "client_ca", "file"} do
+  "redirect_https", "client_ca", "file", "state", "shared_memory"} do
   local value = options[name]
   if value ~= nil then print(name, math.type(value) or type(value), value) end
 end
@@ -69,6 +69,7 @@ describe("genet runserver", function()
       max_head = 16 * 1024,
       head_timeout = 10,
       keep_alive = 15,
+      shared_memory = 64 << 20,
       drain = 30,
       slice_ms = 50,
       cpu_limit = 30,
@@ -138,6 +139,15 @@ describe("genet run", function()
     assert.equal(1.5, found.cpu_limit)
   end)
 
+  it("knows where genet.shared is kept", function()
+    local found = options("run", "--state", "scripts", "--shared-memory", "8M", "scripts/hello.lua")
+    assert.equal("scripts", found.state)
+    assert.equal(8 << 20, found.shared_memory)
+    found = options("runserver")
+    assert.equal(os.getenv("GENET_STATE"), found.state)
+    assert.equal(64 << 20, found.shared_memory)
+  end)
+
   it("leaves to the script what follows its name", function()
     local found = options("run", "scripts/hello.lua", "-x", "--help", "a b", "run")
     assert.equal("run", found.command)
@@ -170,6 +180,7 @@ describe("genet", function()
       {{"runserver", "nowhere"}, "'nowhere': no such file or directory"},
       {{"runserver", "scripts", "more"}, "too many arguments"},
       {{"run"}, "missing argument 'file'"},
+      {{"runserver", "--state", "nowhere"}, "'nowhere': no such file or directory"},
       {{"run", "nowhere.lua"}, "'nowhere.lua': no such file or directory"},
       {{"run", "scripts"}, "'scripts' is not a file"},
     } do

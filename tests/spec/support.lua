@@ -261,6 +261,47 @@ package.preload["genet.disk"] = function()
   end}
 end
 
+-- Dictionaries as the C module has them, as far as Lua builds on them.
+local Shared = {}
+Shared.__index = Shared
+Shared.__tostring = function(self) return "genet.shared: " .. self.name end
+
+--- What the store was asked for, `{name, strict}`; `problem` makes it fail.
+support.shared = {opened = {}}
+
+function Shared:entry(key)
+  if self.broken then return nil, self.broken end
+  return self.values[key], self.versions[key] or 0
+end
+
+function Shared:get(key) return self.values[key] end
+
+function Shared:set(key, value, ttl)
+  self.values[key], self.ttls[key] = value, ttl
+  self.versions[key] = (self.versions[key] or 0) + 1
+  return true
+end
+
+function Shared:swap(key, version, value, ttl)
+  if (self.versions[key] or 0) ~= version then return nil, "changed" end
+  if self.full then return nil, "no memory" end
+  return self:set(key, value, ttl)
+end
+
+function Shared:delete(key)
+  local there = self.values[key] ~= nil
+  self.values[key] = nil
+  return there
+end
+
+package.preload["genet.shared_store"] = function()
+  return {methods = Shared, open = function(name, strict)
+    table.insert(support.shared.opened, {name, strict})
+    if support.shared.problem then return nil, support.shared.problem end
+    return setmetatable({name = name, values = {}, versions = {}, ttls = {}}, Shared)
+  end}
+end
+
 -- A child of genet.subprocess, which has ended well.
 local Child = {}
 Child.__index = Child
