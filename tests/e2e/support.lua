@@ -190,6 +190,7 @@ end
 
 local Server = setmetatable({}, {__index = Process})
 Server.__index = Server
+support.Server = Server
 
 local function server_arguments(options, path)
   local arguments = {"runserver", path, "-p", tostring(options.port or 0)}

@@ -2,7 +2,7 @@ local support = require "support"
 
 -- Runs the command line in a process of its own, which prints the options it ends up with.
 local PROGRAM = [[
-package.preload["genet.core"] = function() 
+package.preload["genet.core"] = function()
   return {version = "0.1.0", processors = function() return 3 end}
 end
 package.path = %q
