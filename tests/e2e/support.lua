@@ -3,8 +3,10 @@
 -- ends badly, or wrote a sanitizer's report, fails the test that stops it.
 --
 -- Environment: GENET the binary (build/genet), GENET_E2E_SCALE a factor for the size of crowds
--- (1), GENET_E2E_PATIENCE seconds (30), GENET_E2E_KEEP keeps the temporary directories.
-local socket = require "socket"
+-- (1), GENET_E2E_PATIENCE seconds (30), GENET_E2E_KEEP keeps the temporary directories,
+-- (1), GENET_E2E_PATIENCE seconds (30), GENET_E2E_KEEP keeps the temporary directories, GENET_E2E_MODE
+-- `threaded` or `processes`: every server that a test starts runs in that mode, unless its own
+-- options say otherwise.
 local lfs = require "lfs"
 local client = require "tests.e2e.client"
 
@@ -13,6 +15,32 @@ local support = {
   scale = tonumber(os.getenv("GENET_E2E_SCALE")) or 1,
   patience = tonumber(os.getenv("GENET_E2E_PATIENCE")) or 30,
 }
+
+local MODES = {threaded = "--threaded=16", processes = "--processes=2"}
+local CONFLICTS = {"^%-d$", "^%-%-debug$", "^%-%-threaded", "^%-%-processes"}
+
+--- The mode that servers run in unless told: "default", "threaded" or "processes".
+support.mode = os.getenv("GENET_E2E_MODE") or "default"
+assert(support.mode == "default" or MODES[support.mode], "GENET_E2E_MODE: no such mode")
+
+-- The argument for the suite's mode; nil where a test's own arguments conflict with it.
+local function mode_argument(arguments)
+  for _, argument in ipairs(arguments) do
+    for _, pattern in ipairs(CONFLICTS) do
+      if argument:find(pattern) then return nil end
+    end
+  end
+  return MODES[support.mode]
+end
+
+--- Ends the running test where the suite does not run in one of these modes.
+-- @tparam string modes names with blanks between
+-- @tparam string reason why its answers cannot be equal in another
+function support.only(modes, reason)
+  if not (" " .. modes .. " "):find(" " .. support.mode .. " ", 1, true) then
+    require("busted").pending(("not in the mode '%s': %s"):format(support.mode, reason))
+  end
+end
 
 --- The size of a crowd, `full` in a plain build and less under sanitizers.
 function support.crowd_size(full)
@@ -123,20 +151,40 @@ function Process:wait_for_log(text, from)
   end)
 end
 
+-- What it consists of: itself, and the processes that serve for it.
+local function pids_of(process)
+  local list = {process.pid}
+  if not process.serves_by_processes then return list end
+  local path = ("/proc/%d/task/%d/children"):format(process.pid, process.pid)
+  for pid in support.read_file(path):gmatch("%d+") do list[#list + 1] = pid end
+  return list
+end
+
+local function sum_of_status(process, pattern)
+  local sum = 0
+  for _, pid in ipairs(pids_of(process)) do
+    sum = sum + (tonumber(support.read_file("/proc/" .. pid .. "/status"):match(pattern)) or 0)
+  end
+  return sum
+end
+
+--- Threads, in all of its processes.
 function Process:threads()
-  return tonumber(support.read_file("/proc/" .. self.pid .. "/status"):match("Threads:%s*(%d+)"))
+  return sum_of_status(self, "Threads:%s*(%d+)")
 end
 
---- Resident memory in KB.
+--- Resident memory in KB, in all of its processes.
 function Process:resident()
-  return tonumber(support.read_file("/proc/" .. self.pid .. "/status"):match("VmRSS:%s*(%d+)"))
+  return sum_of_status(self, "VmRSS:%s*(%d+)")
 end
 
---- How many file descriptors it has open.
+--- How many file descriptors it has open, in all of its processes.
 function Process:descriptors()
   local count = 0
-  for name in lfs.dir("/proc/" .. self.pid .. "/fd") do
-    if name:match("^%d+$") then count = count + 1 end
+  for _, pid in ipairs(pids_of(self)) do
+    for name in lfs.dir("/proc/" .. pid .. "/fd") do
+      if name:match("^%d+$") then count = count + 1 end
+    end
   end
   return count
 end
@@ -195,6 +243,7 @@ support.Server = Server
 local function server_arguments(options, path)
   local arguments = {"runserver", path, "-p", tostring(options.port or 0)}
   for _, argument in ipairs(options.args or {}) do arguments[#arguments + 1] = argument end
+  arguments[#arguments + 1] = mode_argument(arguments)
   return arguments
 end
 
@@ -212,7 +261,9 @@ end
 function support.serve(options)
   local scripts = not options.path
     and support.directory(options.scripts or {["main.lua"] = options.script})
-  local server = support.start(server_arguments(options, options.path or scripts), options.env)
+  local arguments = server_arguments(options, options.path or scripts)
+  local server = support.start(arguments, options.env)
+  server.serves_by_processes = arguments[#arguments] == MODES.processes
   server.scripts = scripts or nil
   setmetatable(server, Server)
   local ready, result = pcall(await_ready, server)
