@@ -4,9 +4,9 @@
 --
 -- Environment: GENET the binary (build/genet), GENET_E2E_SCALE a factor for the size of crowds
 -- (1), GENET_E2E_PATIENCE seconds (30), GENET_E2E_KEEP keeps the temporary directories,
--- (1), GENET_E2E_PATIENCE seconds (30), GENET_E2E_KEEP keeps the temporary directories, GENET_E2E_MODE
--- `threaded` or `processes`: every server that a test starts runs in that mode, unless its own
--- options say otherwise.
+-- GENET_E2E_MODE `threaded` or `processes`: every server that a test starts runs in that mode,
+-- unless its own options say otherwise.
+local socket = require "socket"
 local lfs = require "lfs"
 local client = require "tests.e2e.client"
 
