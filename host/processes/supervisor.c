@@ -313,13 +313,15 @@ static void say_how(const struct gn_place *p, char *out, size_t room)
         snprintf(out, room, "ended with status %d", WEXITSTATUS(status));
 }
 
-/* How long to wait before the next one is started. */
+/* How long to wait before the next one is started: ever longer while they die quickly
+ * without having answered anything. */
 static int64_t rest_after(struct gn_place *p)
 {
     bool quick = gn_now() - atomic_load(&p->line->born) < QUICK || p->problem;
-    p->failures = quick ? p->failures + 1 : 0;
-    if (!quick)
-        return 0;
+    bool useless = quick && atomic_load(&p->line->requests) == 0;
+    p->failures = useless ? p->failures + 1 : 0;
+    if (!useless)
+        return quick ? REST_FIRST : 0;
     int64_t rest = REST_FIRST << (p->failures > 7 ? 6 : p->failures - 1);
     return rest < REST_LAST ? rest : REST_LAST;
 }

@@ -42,7 +42,7 @@ struct gn_place {
     struct gn_line *line;
     bool wanted;
     int64_t deadline;  /* until when its process must have ended; GN_NEVER */
-    unsigned failures; /* quick deaths in a row */
+    unsigned failures; /* quick deaths in a row, without having answered anything */
     unsigned wish;     /* its latest to reload */
     enum { GN_NO_VOTE, GN_ASKED, GN_YES, GN_NO, GN_SWAPPED } vote;
     char

@@ -42,6 +42,11 @@ function support.only(modes, reason)
   end
 end
 
+--- Ends the running test in a mode with several Lua states.
+function support.one_state()
+  support.only("default", "it counts, or meets, in variables of one Lua state")
+end
+
 --- The size of a crowd, `full` in a plain build and less under sanitizers.
 function support.crowd_size(full)
   return math.max(10, math.floor(full * support.scale))
@@ -122,7 +127,14 @@ function support.start(arguments, environment)
 end
 
 function Process:stdout() return support.read_file(self.directory .. "/out") end
-function Process:stderr() return support.read_file(self.directory .. "/err") end
+--- What it has written to its log; without what only tells processes apart, where the suite's mode
+-- has it serve by several.
+function Process:stderr()
+  local text = support.read_file(self.directory .. "/err")
+  if not self.serves_by_processes then return text end
+  text = text:gsub("[^\n]*module variables are not shared[^\n]*\n", "")
+  return (("\n" .. text):gsub("(\n%S+Z %l+ +)#%d+ ", "%1"):sub(2))
+end
 
 --- Whether it has ended (and waits for us to ask how).
 function Process:has_ended()
