@@ -16,7 +16,8 @@ local support = {
   patience = tonumber(os.getenv("GENET_E2E_PATIENCE")) or 30,
 }
 
-local MODES = {threaded = "--threaded=16", processes = "--processes=2"}
+local MODES = {threaded = {"--threaded=16", "--threaded=1"},
+  processes = {"--processes=2", "--processes=1"}}
 local CONFLICTS = {"^%-d$", "^%-%-debug$", "^%-%-threaded", "^%-%-processes"}
 
 --- The mode that servers run in unless told: "default", "threaded" or "processes".
@@ -24,27 +25,34 @@ support.mode = os.getenv("GENET_E2E_MODE") or "default"
 assert(support.mode == "default" or MODES[support.mode], "GENET_E2E_MODE: no such mode")
 
 -- The argument for the suite's mode; nil where a test's own arguments conflict with it.
-local function mode_argument(arguments)
+local function mode_argument(arguments, states)
   for _, argument in ipairs(arguments) do
     for _, pattern in ipairs(CONFLICTS) do
       if argument:find(pattern) then return nil end
     end
   end
-  return MODES[support.mode]
+  return MODES[support.mode] and MODES[support.mode][states == 1 and 2 or 1]
 end
 
 --- Ends the running test where the suite does not run in one of these modes.
 -- @tparam string modes names with blanks between
 -- @tparam string reason why its answers cannot be equal in another
-function support.only(modes, reason)
+-- @tparam function pending busted's own, which only a test knows
+function support.only(modes, reason, pending)
   if not (" " .. modes .. " "):find(" " .. support.mode .. " ", 1, true) then
-    require("busted").pending(("not in the mode '%s': %s"):format(support.mode, reason))
+    pending(("not in the mode '%s': %s"):format(support.mode, reason))
   end
 end
 
---- Ends the running test in a mode with several Lua states.
+--- This module, for tests whose requests count, or meet, in variables of one Lua state: in the
+-- modes that have several, their servers have one process, or one thread.
 function support.one_state()
-  support.only("default", "it counts, or meets, in variables of one Lua state")
+  local one = setmetatable({}, {__index = support})
+  function one.serve(options)
+    options.states = 1
+    return support.serve(options)
+  end
+  return one
 end
 
 --- The size of a crowd, `full` in a plain build and less under sanitizers.
@@ -172,22 +180,24 @@ local function pids_of(process)
   return list
 end
 
-local function sum_of_status(process, pattern)
-  local sum = 0
-  for _, pid in ipairs(pids_of(process)) do
-    sum = sum + (tonumber(support.read_file("/proc/" .. pid .. "/status"):match(pattern)) or 0)
-  end
-  return sum
+local function status_of(pid, pattern)
+  return tonumber(support.read_file("/proc/" .. pid .. "/status"):match(pattern)) or 0
 end
 
---- Threads, in all of its processes.
+--- Threads, in the one of its processes that has the most.
 function Process:threads()
-  return sum_of_status(self, "Threads:%s*(%d+)")
+  local most = 0
+  for _, pid in ipairs(pids_of(self)) do
+    most = math.max(most, status_of(pid, "Threads:%s*(%d+)"))
+  end
+  return most
 end
 
 --- Resident memory in KB, in all of its processes.
 function Process:resident()
-  return sum_of_status(self, "VmRSS:%s*(%d+)")
+  local sum = 0
+  for _, pid in ipairs(pids_of(self)) do sum = sum + status_of(pid, "VmRSS:%s*(%d+)") end
+  return sum
 end
 
 --- How many file descriptors it has open, in all of its processes.
@@ -255,7 +265,7 @@ support.Server = Server
 local function server_arguments(options, path)
   local arguments = {"runserver", path, "-p", tostring(options.port or 0)}
   for _, argument in ipairs(options.args or {}) do arguments[#arguments + 1] = argument end
-  arguments[#arguments + 1] = mode_argument(arguments)
+  arguments[#arguments + 1] = mode_argument(arguments, options.states)
   return arguments
 end
 
@@ -269,13 +279,14 @@ end
 
 --- Starts a server on a free port and waits until it is ready.
 -- @tparam table options `script` (text of one script), `scripts` (text by file name) or `path`;
---   `args` more arguments, `env` environment variables
+--   `args` more arguments, `env` environment variables, `states` 1 for a single Lua state
 function support.serve(options)
   local scripts = not options.path
     and support.directory(options.scripts or {["main.lua"] = options.script})
   local arguments = server_arguments(options, options.path or scripts)
   local server = support.start(arguments, options.env)
-  server.serves_by_processes = arguments[#arguments] == MODES.processes
+  server.states = options.states
+  server.serves_by_processes = arguments[#arguments]:find("^%-%-processes=") ~= nil
   server.scripts = scripts or nil
   setmetatable(server, Server)
   local ready, result = pcall(await_ready, server)
@@ -293,9 +304,11 @@ function Server:control()
   return ("%s/genet/%d.sock"):format(self.directory, self.pid)
 end
 
---- Runs `genet reload` or `genet status` for this server; see support.run.
+--- Runs `genet reload` or `genet status` for this server, or for the one process that serves for
+-- it; see support.run.
 function Server:tell(verb)
-  return support.run{verb, "--control", self:control()}
+  local one = self.states == 1 and self.serves_by_processes and verb == "status"
+  return support.run{verb, "--control", self:control() .. (one and ".0" or "")}
 end
 
 --- Writes one of its scripts, in place.

@@ -1,4 +1,4 @@
--- A short answer, and one that takes a few milliseconds of computing: the same Lua as in nginx.conf.in.
+-- A short answer, and one that takes a few milliseconds of computing, as in nginx.conf.in.
 local app = require("genet").app()
 
 app:get("/hello", function() return "hello test" end)
