@@ -584,7 +584,7 @@ static void supervise(void *arg)
             g->options.ready(g, g->options.ready_arg);
         obey(g);
         if (gn_parent_close(&parent) > 0)
-            g->status = fail(g, "not all processes have ended in time");
+            g->status = fail(g, "not all processes have ended well");
         free(parent.supervisor.error);
     }
     g->parent = NULL;

@@ -296,7 +296,6 @@ static void see_through(struct gn_place *p)
             gn_log(GN_ERROR, "process %u (pid %d) does not end: killed", p->index,
                    (int)p->child->pid);
             gn_child_kill(p->child, SIGKILL);
-            p->supervisor->killed++;
             killed = true;
         }
     }
@@ -358,6 +357,7 @@ static void bury(struct gn_place *p)
 static void live_once(struct gn_place *p)
 {
     see_through(p);
+    p->supervisor->unsound += p->supervisor->stopping && p->child->status != 0;
     p->vote = GN_NO_VOTE;
     atomic_store(&p->line->pid, 0);
     set_standing(p, GN_ABSENT);
@@ -839,5 +839,5 @@ unsigned gn_supervisor_stop(struct gn_supervisor *s)
     while (s->fibers > 0)
         wait_change(s, GN_NEVER);
     term(s);
-    return s->killed;
+    return s->unsound;
 }
