@@ -86,8 +86,8 @@ int gn_parent_open(struct gn_parent *p, struct gn_acceptor *a, const char *urls,
 unsigned gn_parent_close(struct gn_parent *p)
 {
     gn_acceptor_close(p->acceptor);
-    unsigned killed = gn_supervisor_stop(&p->supervisor);
+    unsigned unsound = gn_supervisor_stop(&p->supervisor);
     gn_control_close(&p->control);
     remove_sockets(p);
-    return killed;
+    return unsound;
 }

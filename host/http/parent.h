@@ -22,7 +22,7 @@ int gn_parent_open(struct gn_parent *, struct gn_acceptor *, const char *urls,
                    const struct gn_supervisor_options *o, const char *control,
                    char *error, size_t room);
 
-/* Ends all in order. Returns how many processes had to be killed. May wait. */
+/* Ends all in order. Returns how many processes did not end well. May wait. */
 unsigned gn_parent_close(struct gn_parent *);
 
 #endif

@@ -890,7 +890,7 @@ static void supervise(void *arg)
         obey(g);
         tell_stopping(g);
         if (gn_parent_close(&parent) > 0)
-            g->status = fail(g, "not all processes have ended in time");
+            g->status = fail(g, "not all processes have ended well");
         end_watch(g);
         free(parent.supervisor.error);
     }

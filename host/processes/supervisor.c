@@ -301,7 +301,6 @@ static void see_through(struct gn_place *p)
             gn_log(GN_ERROR, "process %u (pid %d) does not end: killed", p->index,
                    (int)p->child->pid);
             gn_child_kill(p->child, SIGKILL);
-            p->supervisor->killed++;
             killed = true;
         }
     }
@@ -318,13 +317,15 @@ static void say_how(const struct gn_place *p, char *out, size_t room)
         snprintf(out, room, "ended with status %d", WEXITSTATUS(status));
 }
 
-/* How long to wait before the next one is started. */
+/* How long to wait before the next one is started: ever longer while they die quickly
+ * without having answered anything. */
 static int64_t rest_after(struct gn_place *p)
 {
     bool quick = gn_now() - atomic_load(&p->line->born) < QUICK || p->problem;
-    p->failures = quick ? p->failures + 1 : 0;
-    if (!quick)
-        return 0;
+    bool useless = quick && atomic_load(&p->line->requests) == 0;
+    p->failures = useless ? p->failures + 1 : 0;
+    if (!useless)
+        return quick ? REST_FIRST : 0;
     int64_t rest = REST_FIRST << (p->failures > 7 ? 6 : p->failures - 1);
     return rest < REST_LAST ? rest : REST_LAST;
 }
@@ -362,6 +363,7 @@ static void bury(struct gn_place *p)
 static void live_once(struct gn_place *p)
 {
     see_through(p);
+    p->supervisor->unsound += p->supervisor->stopping && p->child->status != 0;
     p->vote = GN_NO_VOTE;
     atomic_store(&p->line->pid, 0);
     set_standing(p, GN_ABSENT);
@@ -853,5 +855,5 @@ unsigned gn_supervisor_stop(struct gn_supervisor *s)
     while (s->fibers > 0)
         wait_change(s, GN_NEVER);
     term(s);
-    return s->killed;
+    return s->unsound;
 }

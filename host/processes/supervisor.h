@@ -51,7 +51,7 @@ struct gn_place {
     struct gn_line *line;
     bool wanted;
     int64_t deadline;  /* until when its process must have ended; GN_NEVER */
-    unsigned failures; /* quick deaths in a row */
+    unsigned failures; /* quick deaths in a row, without having answered anything */
     unsigned wish;     /* its latest to reload */
     enum { GN_NO_VOTE, GN_ASKED, GN_YES, GN_NO, GN_SWAPPED } vote;
     char
@@ -76,7 +76,7 @@ struct gn_supervisor {
     struct gn_fiber *loader;  /* reloads at present, or NULL */
     unsigned asked, answered; /* for how many reloads; how many of them are over */
     char *error;              /* why the latest load failed; NULL when it did not */
-    unsigned killed;          /* processes that did not end in time */
+    unsigned unsound;         /* processes that did not end well when all were to */
     struct gn_list waiters;   /* for a change of any of these */
 };
 
@@ -86,7 +86,7 @@ struct gn_supervisor {
 int gn_supervisor_start(struct gn_supervisor *, const struct gn_supervisor_options *);
 
 /* Has all processes end in order, kills those that have not when their time is over,
- * and frees what they had. Returns how many were killed. May wait. */
+ * and frees what they had. Returns how many did not end well. May wait. */
 unsigned gn_supervisor_stop(struct gn_supervisor *);
 
 /* Asks for the scripts to be loaded again, by all or by none. Returns a ticket for

@@ -1,6 +1,6 @@
 -- scripts/chat.lua in a browser: what one window says, the others see.
 local browser = require "tests.e2e.browser"
-local support = require "tests.e2e.support"
+local support = require("tests.e2e.support").one_state()
 
 describe("the chat", function()
   local server, ann, bob

@@ -1,5 +1,5 @@
 -- Thousands of requests wait at once, on one thread, for little memory.
-local support = require "tests.e2e.support"
+local support = require("tests.e2e.support").one_state()
 
 local script = [[
 local genet = require "genet"

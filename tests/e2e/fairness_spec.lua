@@ -1,6 +1,6 @@
 -- Lua code that computes for long lets others run, is named in the log, and ends at a limit.
 local socket = require "socket"
-local support = require "tests.e2e.support"
+local support = require("tests.e2e.support").one_state()
 
 local common = [[
 local genet = require "genet"

@@ -1,5 +1,5 @@
 -- Groups, mounted apps, and what is called around their handlers.
-local support = require "tests.e2e.support"
+local support = require("tests.e2e.support").one_state()
 local ws_client = require "tests.e2e.websocket.client"
 
 local SCRIPT = [[

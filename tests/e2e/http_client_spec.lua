@@ -1,7 +1,7 @@
 -- `genet.http`: handlers that ask the server they run in, one that misbehaves, and those of TLS.
 local certificates = require "tests.e2e.certificates"
 local listening = require "tests.e2e.listening"
-local support = require "tests.e2e.support"
+local support = require("tests.e2e.support").one_state()
 
 -- Runs what is posted to /run, with what it needs at hand; its result is the answer.
 local script = [==[

@@ -1,5 +1,5 @@
 -- In a served app print and genet.log write to the log, a line at a time.
-local support = require "tests.e2e.support"
+local support = require("tests.e2e.support").one_state()
 
 local script = [[
 local genet = require "genet"

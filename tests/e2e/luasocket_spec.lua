@@ -1,5 +1,5 @@
 -- Stock LuaSocket inside handlers parks the handler instead of blocking the server.
-local support = require "tests.e2e.support"
+local support = require("tests.e2e.support").one_state()
 
 local script = [[
 local genet = require "genet"

@@ -1,6 +1,6 @@
 -- Stock LuaSQL over stock libpq, against a real PostgreSQL: each query parks its handler alone.
 local socket = require "socket"
-local support = require "tests.e2e.support"
+local support = require("tests.e2e.support").one_state()
 local postgres = require "tests.e2e.postgres"
 
 local main = [[

@@ -1,6 +1,6 @@
 -- What a handler returns becomes the answer.
 local cjson = require "cjson"
-local support = require "tests.e2e.support"
+local support = require("tests.e2e.support").one_state()
 
 local script = [[
 local genet = require "genet"

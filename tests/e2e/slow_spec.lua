@@ -3,7 +3,7 @@ local certificates = require "tests.e2e.certificates"
 local listening = require "tests.e2e.listening"
 local client = require "tests.e2e.client"
 local socket = require "socket"
-local support = require "tests.e2e.support"
+local support = require("tests.e2e.support").one_state()
 local tls_client = require "tests.e2e.tls_client"
 
 local script = [[

@@ -1,6 +1,6 @@
 -- Stock LuaSQL on stock SQLite: a slow statement, or one that waits for a lock, holds up its
 -- handler only; and everything answers as it does under plain Lua.
-local support = require "tests.e2e.support"
+local support = require("tests.e2e.support").one_state()
 
 local script = [[
 local genet = require "genet"

@@ -1,6 +1,6 @@
 -- Server-sent events, as an EventSource would read them.
 local browser = require "tests.e2e.browser"
-local support = require "tests.e2e.support"
+local support = require("tests.e2e.support").one_state()
 
 local script = [[
 local genet = require "genet"

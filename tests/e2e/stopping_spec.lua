@@ -1,6 +1,6 @@
 -- A server that is asked to stop lets the requests in flight finish.
 local socket = require "socket"
-local support = require "tests.e2e.support"
+local support = require("tests.e2e.support").one_state()
 
 -- Handlers wait for a file to appear, since a server that stops takes no request to wake them.
 local script = [[

@@ -1,7 +1,7 @@
 -- Bodies of any size pass through a handler piece by piece, at the pace of the slower side.
 local certificates = require "tests.e2e.certificates"
 local listening = require "tests.e2e.listening"
-local support = require "tests.e2e.support"
+local support = require("tests.e2e.support").one_state()
 
 local script = [[
 local genet = require "genet"

@@ -3,7 +3,9 @@
 -- ends badly, or wrote a sanitizer's report, fails the test that stops it.
 --
 -- Environment: GENET the binary (build/genet), GENET_E2E_SCALE a factor for the size of crowds
--- (1), GENET_E2E_PATIENCE seconds (30), GENET_E2E_KEEP keeps the temporary directories.
+-- (1), GENET_E2E_PATIENCE seconds (30), GENET_E2E_KEEP keeps the temporary directories,
+-- GENET_E2E_MODE `threaded` or `processes`: every server that a test starts runs in that mode,
+-- unless its own options say otherwise.
 local socket = require "socket"
 local lfs = require "lfs"
 local client = require "tests.e2e.client"
@@ -13,6 +15,45 @@ local support = {
   scale = tonumber(os.getenv("GENET_E2E_SCALE")) or 1,
   patience = tonumber(os.getenv("GENET_E2E_PATIENCE")) or 30,
 }
+
+local MODES = {threaded = {"--threaded=16", "--threaded=1"},
+  processes = {"--processes=2", "--processes=1"}}
+local CONFLICTS = {"^%-d$", "^%-%-debug$", "^%-%-threaded", "^%-%-processes"}
+
+--- The mode that servers run in unless told: "default", "threaded" or "processes".
+support.mode = os.getenv("GENET_E2E_MODE") or "default"
+assert(support.mode == "default" or MODES[support.mode], "GENET_E2E_MODE: no such mode")
+
+-- The argument for the suite's mode; nil where a test's own arguments conflict with it.
+local function mode_argument(arguments, states)
+  for _, argument in ipairs(arguments) do
+    for _, pattern in ipairs(CONFLICTS) do
+      if argument:find(pattern) then return nil end
+    end
+  end
+  return MODES[support.mode] and MODES[support.mode][states == 1 and 2 or 1]
+end
+
+--- Ends the running test where the suite does not run in one of these modes.
+-- @tparam string modes names with blanks between
+-- @tparam string reason why its answers cannot be equal in another
+-- @tparam function pending busted's own, which only a test knows
+function support.only(modes, reason, pending)
+  if not (" " .. modes .. " "):find(" " .. support.mode .. " ", 1, true) then
+    pending(("not in the mode '%s': %s"):format(support.mode, reason))
+  end
+end
+
+--- This module, for tests whose requests count, or meet, in variables of one Lua state: in the
+-- modes that have several, their servers have one process, or one thread.
+function support.one_state()
+  local one = setmetatable({}, {__index = support})
+  function one.serve(options)
+    options.states = 1
+    return support.serve(options)
+  end
+  return one
+end
 
 --- The size of a crowd, `full` in a plain build and less under sanitizers.
 function support.crowd_size(full)
@@ -94,7 +135,14 @@ function support.start(arguments, environment)
 end
 
 function Process:stdout() return support.read_file(self.directory .. "/out") end
-function Process:stderr() return support.read_file(self.directory .. "/err") end
+--- What it has written to its log; without what only tells processes apart, where the suite's mode
+-- has it serve by several.
+function Process:stderr()
+  local text = support.read_file(self.directory .. "/err")
+  if not self.serves_by_processes then return text end
+  text = text:gsub("[^\n]*module variables are not shared[^\n]*\n", "")
+  return (("\n" .. text):gsub("(\n%S+Z %l+ +)#%d+ ", "%1"):sub(2))
+end
 
 --- Whether it has ended (and waits for us to ask how).
 function Process:has_ended()
@@ -123,20 +171,42 @@ function Process:wait_for_log(text, from)
   end)
 end
 
+-- What it consists of: itself, and the processes that serve for it.
+local function pids_of(process)
+  local list = {process.pid}
+  if not process.serves_by_processes then return list end
+  local path = ("/proc/%d/task/%d/children"):format(process.pid, process.pid)
+  for pid in support.read_file(path):gmatch("%d+") do list[#list + 1] = pid end
+  return list
+end
+
+local function status_of(pid, pattern)
+  return tonumber(support.read_file("/proc/" .. pid .. "/status"):match(pattern)) or 0
+end
+
+--- Threads, in the one of its processes that has the most.
 function Process:threads()
-  return tonumber(support.read_file("/proc/" .. self.pid .. "/status"):match("Threads:%s*(%d+)"))
+  local most = 0
+  for _, pid in ipairs(pids_of(self)) do
+    most = math.max(most, status_of(pid, "Threads:%s*(%d+)"))
+  end
+  return most
 end
 
---- Resident memory in KB.
+--- Resident memory in KB, in all of its processes.
 function Process:resident()
-  return tonumber(support.read_file("/proc/" .. self.pid .. "/status"):match("VmRSS:%s*(%d+)"))
+  local sum = 0
+  for _, pid in ipairs(pids_of(self)) do sum = sum + status_of(pid, "VmRSS:%s*(%d+)") end
+  return sum
 end
 
---- How many file descriptors it has open.
+--- How many file descriptors it has open, in all of its processes.
 function Process:descriptors()
   local count = 0
-  for name in lfs.dir("/proc/" .. self.pid .. "/fd") do
-    if name:match("^%d+$") then count = count + 1 end
+  for _, pid in ipairs(pids_of(self)) do
+    for name in lfs.dir("/proc/" .. pid .. "/fd") do
+      if name:match("^%d+$") then count = count + 1 end
+    end
   end
   return count
 end
@@ -190,10 +260,12 @@ end
 
 local Server = setmetatable({}, {__index = Process})
 Server.__index = Server
+support.Server = Server
 
 local function server_arguments(options, path)
   local arguments = {"runserver", path, "-p", tostring(options.port or 0)}
   for _, argument in ipairs(options.args or {}) do arguments[#arguments + 1] = argument end
+  arguments[#arguments + 1] = mode_argument(arguments, options.states)
   return arguments
 end
 
@@ -207,11 +279,14 @@ end
 
 --- Starts a server on a free port and waits until it is ready.
 -- @tparam table options `script` (text of one script), `scripts` (text by file name) or `path`;
---   `args` more arguments, `env` environment variables
+--   `args` more arguments, `env` environment variables, `states` 1 for a single Lua state
 function support.serve(options)
   local scripts = not options.path
     and support.directory(options.scripts or {["main.lua"] = options.script})
-  local server = support.start(server_arguments(options, options.path or scripts), options.env)
+  local arguments = server_arguments(options, options.path or scripts)
+  local server = support.start(arguments, options.env)
+  server.states = options.states
+  server.serves_by_processes = arguments[#arguments]:find("^%-%-processes=") ~= nil
   server.scripts = scripts or nil
   setmetatable(server, Server)
   local ready, result = pcall(await_ready, server)
@@ -229,9 +304,11 @@ function Server:control()
   return ("%s/genet/%d.sock"):format(self.directory, self.pid)
 end
 
---- Runs `genet reload` or `genet status` for this server; see support.run.
+--- Runs `genet reload` or `genet status` for this server, or for the one process that serves for
+-- it; see support.run.
 function Server:tell(verb)
-  return support.run{verb, "--control", self:control()}
+  local one = self.states == 1 and self.serves_by_processes and verb == "status"
+  return support.run{verb, "--control", self:control() .. (one and ".0" or "")}
 end
 
 --- Writes one of its scripts, in place.

@@ -1,6 +1,6 @@
 -- Tasks under the real scheduler: the decorator, what a client that hangs up takes along, and the
 -- end of a server that has tasks.
-local support = require "tests.e2e.support"
+local support = require("tests.e2e.support").one_state()
 
 -- Runs a script to its end; the script finds `genet` as a global.
 local function run_script(text, patience)

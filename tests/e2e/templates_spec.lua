@@ -1,5 +1,5 @@
 -- Templates in the real host: they wait, stream, fail and change.
-local support = require "tests.e2e.support"
+local support = require("tests.e2e.support").one_state()
 
 local main = [[
 local genet = require "genet"

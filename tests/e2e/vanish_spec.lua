@@ -1,5 +1,5 @@
 -- A client that vanishes, at whatever point, costs nothing but a line in the debug log.
-local support = require "tests.e2e.support"
+local support = require("tests.e2e.support").one_state()
 
 local script = [[
 local genet = require "genet"

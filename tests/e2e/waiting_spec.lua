@@ -1,5 +1,5 @@
 -- Waiting is legal everywhere Lua runs, and wherever one handler waits others are answered.
-local support = require "tests.e2e.support"
+local support = require("tests.e2e.support").one_state()
 
 local main = [[
 local genet = require "genet"

@@ -4,7 +4,7 @@ local client = require "tests.e2e.client"
 local frames = require "tests.e2e.websocket.frames"
 local listening = require "tests.e2e.listening"
 local socket = require "socket"
-local support = require "tests.e2e.support"
+local support = require("tests.e2e.support").one_state()
 local tls_client = require "tests.e2e.tls_client"
 local ws_client = require "tests.e2e.websocket.client"
 

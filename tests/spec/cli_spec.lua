@@ -2,14 +2,16 @@ local support = require "support"
 
 -- Runs the command line in a process of its own, which prints the options it ends up with.
 local PROGRAM = [[
-package.preload["genet.core"] = function() return {version = "0.1.0"} end
+package.preload["genet.core"] = function()
+  return {version = "0.1.0", processors = function() return 3 end}
+end
 package.path = %q
 local cli = require "genet.cli"
 local options = cli.parse(arg)
 if not options.command then options = cli.parse(arg, {commands = {}}) end -- there is no site
 for _, name in ipairs{"command", "path", "max_connections", "max_per_ip", "max_body", "max_head",
   "head_timeout", "keep_alive", "drain", "log_level", "slice_ms", "cpu_limit",
-  "redirect_https", "client_ca", "file", "state", "shared_memory"} do
+  "redirect_https", "client_ca", "file", "state", "shared_memory", "threads", "processes"} do
   local value = options[name]
   if value ~= nil then print(name, math.type(value) or type(value), value) end
 end
@@ -74,6 +76,8 @@ describe("genet runserver", function()
       slice_ms = 50,
       cpu_limit = 30,
       log_level = "info",
+      threads = 0,
+      processes = 0,
       args = "",
     }, options("runserver"))
   end)
@@ -89,6 +93,13 @@ describe("genet runserver", function()
     assert.equal(500 * 1024, long.max_body)
     assert.equal(0.5, long.drain)
     assert.equal("debug", long.log_level)
+  end)
+
+  it("serves by threads or by processes", function()
+    assert.equal(32, options("runserver", "--threaded", "scripts").threads)
+    assert.equal(7, options("runserver", "--threaded=7").threads)
+    assert.equal(2, options("runserver", "--processes", "2").processes)
+    assert.equal(3, options("runserver", "--processes=auto").processes)
   end)
 
   it("listens on every address it is given", function()
@@ -177,6 +188,14 @@ describe("genet", function()
       {{"runserver", "--drain", "."}, "option '--drain': '.' is not a number of seconds"},
       {{"runserver", "--log-level", "loud"},
         "option '--log-level': 'loud' is not error, warn, info or debug"},
+      {{"runserver", "--processes", "0"},
+        "option '--processes': '0' is not a number from 1 to 1024, nor 'auto'"},
+      {{"runserver", "--threaded=1025"},
+        "option '--threaded': '1025' is not a number from 1 to 1024"},
+      {{"runserver", "--threaded", "--processes", "2"},
+        "--threaded and --processes exclude each other"},
+      {{"runserver", "--threaded", "-d"}, "--threaded does not go with --debug"},
+      {{"runserver", "--processes", "2", "-d"}, "--processes does not go with --debug"},
       {{"runserver", "nowhere"}, "'nowhere': no such file or directory"},
       {{"runserver", "scripts", "more"}, "too many arguments"},
       {{"run"}, "missing argument 'file'"},

@@ -32,6 +32,14 @@ function core.log(level, text)
   table.insert(support.logged, {level, text})
 end
 
+function core.worker()
+  return core.role or {mode = "single", index = 0, count = 1}
+end
+
+function core.loading()
+  return core.loads or false
+end
+
 function core.secret()
   return ("s"):rep(32)
 end

@@ -22,6 +22,27 @@ describe("genet.after", function()
     assert.same({0, 3}, {table.unpack(times)})
   end))
 
+  it("runs in the first of several processes only, when it is made while scripts load",
+    test(function()
+      local times = chart()
+      finally(function() core.loads, core.role = nil, nil end)
+      core.role = {mode = "processes", index = 1, count = 2}
+      core.loads = true
+      local idle = timer.after(1, times)
+      timer.every(1, times)
+      core.loads = false
+      timer.after(2, times)
+      core.sleep(3)
+      assert.same({2}, {table.unpack(times)})
+      assert.is_true(idle:stop())
+      assert.is_false(idle:stop())
+      core.role.index, core.loads = 0, true
+      local first = timer.every(1, times)
+      core.sleep(1.5)
+      first:stop()
+      assert.same({2, 4}, {table.unpack(times)})
+    end))
+
   it("can be stopped before, not after", test(function()
     local times = chart()
     local one, two = timer.after(3, times), timer.after(1, times)

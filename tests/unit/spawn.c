@@ -112,6 +112,33 @@ static void a_child_has_three_descriptors(void **state)
     close(open_on_exec);
 }
 
+/* Those it is given more come in their order, whatever their numbers are here. */
+static void a_child_may_have_more_descriptors(void **state)
+{
+    int one[2], two[2];
+    char *argv[] = {"sh", "-c", "echo one >&4; echo two >&3; echo /proc/self/fd/*",
+                    NULL};
+    char got[16] = "";
+    (void)state;
+    assert_int_equal(gn_pipe(one), 0);
+    assert_int_equal(gn_pipe(two), 0);
+    const int more[] = {two[1], one[1], one[1]};
+    struct gn_spawn how = {
+        .file = "/bin/sh", .argv = argv, .fd = {-1, -1, -1}, .more = more};
+    how.more_count = LENGTH(more);
+    int before = count_descriptors();
+    const char *list = output_of(&how, 1);
+    assert_int_equal(count_descriptors(), before);
+    assert_non_null(strstr(list, "/fd/5"));
+    assert_null(strstr(list, "/fd/8")); /* 6 or 7 is the directory itself */
+    assert_int_equal(read(one[0], got, sizeof got), 4);
+    assert_memory_equal(got, "one", 3);
+    assert_int_equal(read(two[0], got, sizeof got), 4);
+    assert_memory_equal(got, "two", 3);
+    close_both(one);
+    close_both(two);
+}
+
 static void descriptors_may_be_exchanged(void **state)
 {
     (void)state;
@@ -340,6 +367,7 @@ int main(void)
         both_ways(a_child_tells_its_status),
         both_ways(what_does_not_exist_is_named),
         both_ways(a_child_has_three_descriptors),
+        both_ways(a_child_may_have_more_descriptors),
         both_ways(descriptors_may_be_exchanged),
         both_ways(signals_are_as_at_birth),
         both_ways(a_child_is_ended_with_what_it_has_started),
