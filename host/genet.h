@@ -28,19 +28,22 @@ struct genet_options {
     /* HOST:PORT, [IPV6]:PORT, unix:PATH[?mode=0660], fd:N; https://HOST:PORT for TLS */
     const char *const *certificates; /* PEM files with their chains, ended by NULL */
     const char *const *keys;         /* and a PEM file for each of them */
-    const char *client_ca; /* clients must show a certificate of these; NULL */
-    int max_connections;   /* at once; 10000 */
-    long long max_body;    /* bytes of a request's body; 8 MiB */
-    size_t max_head;       /* bytes of a request's head; 16 KiB */
-    int max_per_ip;        /* connections of one address; 0: no limit; 0 */
-    bool redirect_https;   /* plain requests are sent to the TLS address */
-    double head_timeout;   /* seconds for all of a head; 10 */
-    double keep_alive;     /* seconds that a connection may idle; 15 */
-    size_t ws_queue;       /* bytes that may wait for a slow WebSocket; 1 MiB */
-    double ws_ping;        /* seconds of silence until one is pinged; 0: never; 30 */
-    double drain;          /* seconds that requests may go on after genet_stop(); 30 */
-    double load_timeout;   /* seconds that loading the scripts may take; 10 */
-    const char *control;   /* path of the control socket; NULL: see `genet status` */
+    const char *client_ca;  /* clients must show a certificate of these; NULL */
+    int max_connections;    /* at once; 10000 */
+    long long max_body;     /* bytes of a request's body; 8 MiB */
+    size_t max_head;        /* bytes of a request's head; 16 KiB */
+    int max_per_ip;         /* connections of one address; 0: no limit; 0 */
+    bool redirect_https;    /* plain requests are sent to the TLS address */
+    double head_timeout;    /* seconds for all of a head; 10 */
+    double keep_alive;      /* seconds that a connection may idle; 15 */
+    size_t ws_queue;        /* bytes that may wait for a slow WebSocket; 1 MiB */
+    double ws_ping;         /* seconds of silence until one is pinged; 0: never; 30 */
+    double drain;           /* seconds that requests may go on after genet_stop(); 30 */
+    double load_timeout;    /* seconds that loading the scripts may take; 10 */
+    const char *control;    /* path of the control socket; NULL: see `genet status` */
+    const char *access_log; /* where a line for each request goes; NULL: nowhere */
+    const char *log_format; /* common, combined, json, dev or variables; "combined" */
+    bool request_ids;       /* answers and log lines tell the id of the request */
     const char *const *config; /* "NAME=VALUE" for app.config, ended by NULL; NULL */
     bool patch;                /* let io and os wait cooperatively; true */
     bool reload;               /* load them again when one has changed */
@@ -73,6 +76,10 @@ void genet_stop(struct genet *);
  * certificates, for new connections. What cannot be loaded is logged, and the old
  * stays. Any thread; async-signal-safe. */
 void genet_reload(struct genet *);
+
+/* Has the files of the logs opened anew, for who has moved them. Any thread;
+ * async-signal-safe. */
+void genet_reopen_logs(void);
 
 /* Why genet_run() failed; "" when it did not. Borrowed. */
 const char *genet_error(const struct genet *);

@@ -21,13 +21,14 @@ struct command {
     int argc;
     char **argv;
     enum { RUNSERVER, RUN, PATCHES, RELOAD, STATUS } verb;
-    struct genet_options options;            /* of `runserver` */
-    struct gn_limits limits;                 /* of `run` */
-    char *path;                              /* what to serve, or to run */
-    bool patch;                              /* of `run`: see lua/genet/patch.lua */
-    char **certificates, **keys, *client_ca; /* of `runserver` */
-    char *control;                           /* path of the control socket, or NULL */
-    char **config;                           /* "NAME=VALUE" for the app */
+    struct genet_options options;             /* of `runserver` */
+    struct gn_limits limits;                  /* of `run` */
+    char *path;                               /* what to serve, or to run */
+    bool patch;                               /* of `run`: see lua/genet/patch.lua */
+    char **certificates, **keys, *client_ca;  /* of `runserver` */
+    char *access_log, *log_format, *log_file; /* of `runserver`; or NULL */
+    char *control;                            /* path of the control socket, or NULL */
+    char **config;                            /* "NAME=VALUE" for the app */
     char **list; /* addresses to listen on, or the script's arguments; ended by NULL */
 };
 
@@ -115,6 +116,11 @@ static void read_server(lua_State *L, struct command *c)
     o->cpu_limit = number_field(L, "cpu_limit");
     o->ws_queue = size_field(L, "ws_queue");
     o->ws_ping = number_field(L, "ws_ping");
+    o->access_log = c->access_log = optional_field(L, "access_log");
+    o->log_format = c->log_format = copy_field(L, "access_format");
+    o->request_ids = bool_field(L, "request_id");
+    c->log_file = optional_field(L, "log_file");
+    gn_log_set_json(bool_field(L, "log_json"));
     char *level = copy_field(L, "log_level");
     gn_log_set_level((enum gn_level)gn_level_of(level));
     free(level);
@@ -193,6 +199,9 @@ static void free_command(struct command *c)
     free_list(c->keys);
     free(c->client_ca);
     free(c->control);
+    free(c->access_log);
+    free(c->log_format);
+    free(c->log_file);
     free(c->path);
 }
 
@@ -216,6 +225,12 @@ static void on_hangup(int sig)
     genet_reload(server);
 }
 
+static void on_user_signal(int sig)
+{
+    (void)sig;
+    genet_reopen_logs();
+}
+
 static void on_ready(struct genet *g, void *arg)
 {
     (void)arg;
@@ -231,12 +246,18 @@ static void watch_signals(struct genet *g)
     sigaction(SIGINT, &stop, NULL);
     struct sigaction reload = {.sa_handler = on_hangup, .sa_flags = SA_RESTART};
     sigaction(SIGHUP, &reload, NULL);
+    struct sigaction reopen = {.sa_handler = on_user_signal, .sa_flags = SA_RESTART};
+    sigaction(SIGUSR1, &reopen, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
 
 static int run_server(struct command *c)
 {
     char error[256];
+    if (c->log_file && gn_log_open(c->log_file, error, sizeof error) < 0) {
+        fprintf(stderr, "genet: %s\n", error);
+        return EXIT_FAILED;
+    }
     c->options.ready = on_ready;
     struct genet *g = genet_new(&c->options, error, sizeof error);
     if (!g) {

@@ -26,6 +26,17 @@ static void describe(const struct gn_call *c, char *out, size_t room)
         snprintf(out, room, "app:%s", call->method);
 }
 
+/* The id of the request that a call is about. */
+static const char *identify(const struct gn_call *c)
+{
+    for (; c; c = c->outer) {
+        const struct call *call = c->arg;
+        if (c->kind == GN_CALL_HOST && !c->loads && call->request)
+            return gn_request_id(call->request);
+    }
+    return NULL;
+}
+
 /* ---- loading ---- */
 
 struct loading {
@@ -112,6 +123,7 @@ struct gn_app *gn_app_load(const struct gn_app_options *o, char **error)
         r = gn_vm_open(&a->vm);
         a->vm.number = o->number;
         a->vm.describe = describe;
+        a->vm.identify = identify;
         gn_guard_limit(&a->vm, &o->limits);
     }
     if (r == 0)
@@ -296,6 +308,7 @@ static void finish_socket(struct gn_app *a, struct gn_request *r, bool failed)
 void gn_app_handle(struct gn_app *a, struct gn_request *r)
 {
     a->requests++;
+    r->generation = a->vm.number;
     gn_vm_hold(&a->vm);
     if (!r->ws)
         r->wire->on_gone = on_gone;

@@ -2,6 +2,7 @@
 
 #include "../libc/thread.h"
 #include "../log.h"
+#include "observer.h"
 
 #include <civetweb.h>
 #include <stdio.h>
@@ -49,7 +50,12 @@ static int on_request(struct mg_connection *c)
     struct gn_front *f = mg_get_user_data(mg_get_context(c));
     struct gn_request r;
     gn_request_begin(&r, gn_wire_self(), f->max_body);
+    struct gn_observer *o = r.wire->wires->observer;
+    if (o && o->on)
+        gn_observe_begin(o, &r);
     answer(f, &r);
+    if (r.observed)
+        gn_observe_end(o, &r);
     gn_request_end(&r);
     return r.status;
 }

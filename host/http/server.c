@@ -4,9 +4,11 @@
 #include "../libc/faults.h"
 #include "../log.h"
 #include "../sched/offload.h"
+#include "../sink.h"
 #include "acceptor.h"
 #include "control.h"
 #include "front.h"
+#include "observer.h"
 #include "reload.h"
 #include "watcher.h"
 
@@ -26,6 +28,9 @@ struct genet {
     char **config;
     char **certificates, **keys, *client_ca; /* NULL without TLS */
     char *control_path;                      /* NULL: the usual place */
+    char *access_log, *log_format;
+    struct gn_access_log *log; /* NULL: none */
+    struct gn_observer observer;
     struct gn_tls_site *tls;
     struct gn_wires wires;
     struct gn_hub hub;
@@ -46,6 +51,7 @@ void genet_options_init(struct genet_options *o)
 {
     *o = (struct genet_options){
         .path = "scripts",
+        .log_format = "combined",
         .listen = default_addresses,
         .max_connections = 10000,
         .max_body = 8 << 20,
@@ -101,11 +107,13 @@ struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
     g->keys = copy_list(o->keys);
     g->client_ca = o->client_ca ? strdup(o->client_ca) : NULL;
     g->control_path = o->control ? strdup(o->control) : NULL;
+    g->access_log = o->access_log ? strdup(o->access_log) : NULL;
+    g->log_format = strdup(o->log_format);
     g->sched = gn_sched_new();
     if (g->sched)
         g->sched->pool = gn_pool_new(GN_POOL_THREADS);
     if (g->stop >= 0 && g->reload >= 0 && g->path && g->listen && g->config &&
-        g->certificates && g->keys && g->sched && g->sched->pool)
+        g->certificates && g->keys && g->log_format && g->sched && g->sched->pool)
         return g;
 fail:
     snprintf(error, room, "cannot start: %s", strerror(errno));
@@ -132,6 +140,8 @@ void genet_free(struct genet *g)
     free_list(g->keys);
     free(g->client_ca);
     free(g->control_path);
+    free(g->access_log);
+    free(g->log_format);
     gn_tls_site_unref(g->tls);
     free(g);
 }
@@ -144,6 +154,11 @@ void genet_stop(struct genet *g)
 void genet_reload(struct genet *g)
 {
     eventfd_write(g->reload, 1);
+}
+
+void genet_reopen_logs(void)
+{
+    gn_sinks_reopen();
 }
 
 const char *genet_error(const struct genet *g)
@@ -306,10 +321,30 @@ static void open_control(struct genet *g)
         gn_log(GN_WARN, "%s", error);
 }
 
+/* Each worker of a host has an observer of its own. */
+static int open_observer(struct genet *g)
+{
+    char error[300];
+    g->observer.tells_ids = g->options.request_ids;
+    g->wires.observer = &g->observer;
+    if (g->access_log)
+        g->log = gn_access_log_open(g->access_log, g->log_format, error, sizeof error);
+    if (g->access_log && !g->log)
+        return fail(g, error);
+    if (g->log && gn_access_log_start(g->log) < 0)
+        return fail(g, "out of memory");
+    if (g->options.request_ids || (g->log && gn_access_log_has_ids(g->log)))
+        gn_log_show_requests(true);
+    gn_observer_set(&g->observer, g->log, NULL);
+    return 0;
+}
+
 static int start(struct genet *g)
 {
     raise_file_limit(g);
     open_generations(g);
+    if (open_observer(g) < 0)
+        return -1;
     if (gn_guard_start(&g->generations.options.limits) < 0)
         gn_log(GN_WARN,
                "no timer: what computes for long is neither preempted nor ended");
@@ -389,6 +424,7 @@ static void serve(void *arg)
     }
     gn_generations_close(&g->generations);
     gn_hub_term(&g->hub);
+    gn_access_log_close(g->log);
     gn_wires_term(&g->wires);
 }
 

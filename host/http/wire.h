@@ -35,6 +35,7 @@ struct gn_wires {
     struct gn_list all;
     size_t count;
     struct gn_peers peers;
+    struct gn_observer *observer; /* NULL: none; see observer.h */
     bool draining;
     struct gn_fiber *drainer;      /* waits for the last wire to close, or NULL */
     struct gn_input *spare_inputs; /* to reuse */
@@ -81,6 +82,7 @@ struct gn_wire {
     void (*on_gone)(struct gn_wire *); /* called on the loop's own stack when the peer
                                           has gone; NULL: nobody wants to know */
     struct gn_tenant *tenant;          /* NULL while it speaks HTTP */
+    bool gone;                         /* that has been called, for a peer that left */
     bool ended;                        /* civetweb shall see the end of the stream */
     bool broken;                       /* the peer cannot be reached any more */
     bool lingers; /* the peer may still send what nobody will read */

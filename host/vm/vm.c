@@ -455,12 +455,13 @@ void gn_vm_preload(lua_State *L, const char *module, lua_CFunction open, void *a
     lua_pop(L, 1);
 }
 
-size_t gn_vm_speaker(char *out, size_t room)
+void gn_vm_speaker(struct gn_speaker *s)
 {
     const struct gn_call *c = gn_call_self();
     if (!c || c->vm->number == 0)
-        return 0;
-    return (size_t)snprintf(out, room, "[%u] ", c->vm->number);
+        return;
+    s->generation = c->vm->number;
+    s->request = c->vm->identify ? c->vm->identify(c) : NULL;
 }
 
 int gn_vm_raise(lua_State *L, int error)

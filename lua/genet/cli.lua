@@ -36,6 +36,13 @@ local function level(text)
   return nil, ("'%s' is not error, warn, info or debug"):format(text)
 end
 
+local FORMATS = {common = true, combined = true, json = true, dev = true}
+
+local function log_format(text)
+  if FORMATS[text] or text:find("$", 1, true) then return text end
+  return nil, ("'%s' is not common, combined, json, dev, nor has it a $variable"):format(text)
+end
+
 local function proxy_range(text)
   local range, problem = require("genet.address").range(text)
   if range then return text end
@@ -106,6 +113,15 @@ local function add_runserver(parser)
   add_common(command, "30")
   option(command, "--log-level", "What to log: error, warn, info or debug.", level)
     :argname("<level>"):default("info")
+  command:option("--log-file", "Where to log: a file, opened anew on SIGUSR1, 'syslog' or "
+    .. "'syslog:FACILITY'. (default: standard error)"):argname("<file>")
+  command:option("--access-log", "Where a line for each request goes: the same, '-' for standard "
+    .. "error, 'stdout', or 'off'. (default: off, but '-' on a terminal and with --debug)")
+    :argname("<file>")
+  option(command, "--log-format", "Of the access log: common, combined, json, dev, or variables "
+    .. "such as '$status $request_time'; json is for the log, too. (default: dev on a terminal, "
+    .. "else combined)", log_format):argname("<format>")
+  command:flag("--request-id", "Tell the id of each request in X-Request-Id and in the log.")
 end
 
 local function add_run(parser)
@@ -182,6 +198,17 @@ local function check_tls(options)
   if wish and #options.cert == 0 then refuse(wish .. " needs a --cert") end
 end
 
+-- Where the access log goes, and how its lines look. People read what goes to a terminal.
+local function choose_access_log(options)
+  local watched = core.is_terminal(2)
+  local where = options.access_log or (options.debug or watched) and "-" or "off"
+  local format = options.log_format
+  options.log_json = format == "json"
+  options.access_log = where ~= "off" and where or nil
+  local for_people = where == "-" and (watched or options.debug and not options.log_file)
+  options.access_format = format or (for_people and "dev" or "combined")
+end
+
 -- What app.config is told, as NAME=VALUE.
 local function configuration(options)
   local proxies = options.trusted_proxy
@@ -212,6 +239,7 @@ function cli.parse(args)
     options.listen = addresses(options)
     options.config = configuration(options)
     options.patch = not options.no_patch
+    choose_access_log(options)
     options.reload = (options.reload or options.debug) and not options.no_reload
   end
   return options

@@ -106,6 +106,7 @@ function loader.load(path, config)
   end
   if generations.debug() then live.attach(root, core.generation()) end
   root:freeze()
+  proxy.install(root)
   return root
 end
 

@@ -2,7 +2,9 @@ local support = require "support"
 
 -- Runs the command line in a process of its own, which prints the options it ends up with.
 local PROGRAM = [[
-package.preload["genet.core"] = function() return {version = "0.1.0"} end
+package.preload["genet.core"] = function()
+  return {version = "0.1.0", is_terminal = function() return false end}
+end
 package.path = %q
 local options = require("genet.cli").parse(arg)
 for _, name in ipairs{"command", "path", "max_connections", "max_per_ip", "max_body", "max_head",

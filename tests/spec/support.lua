@@ -21,8 +21,16 @@ function core.level()
   return core.current_level
 end
 
-function core.log(level, text)
-  table.insert(support.logged, {level, text})
+function core.log(level, text, members)
+  table.insert(support.logged, {level, text, members})
+end
+
+function core.structured()
+  return core.is_structured or false
+end
+
+function core.is_terminal()
+  return core.has_terminal or false
 end
 
 function core.secret()
