@@ -279,6 +279,13 @@ static int x_observed(lua_State *L)
     return 1;
 }
 
+/* exchange.count_as(x, route): under which number of genet.stats it is counted */
+static int x_count_as(lua_State *L)
+{
+    check(L)->route = (unsigned)luaL_checkinteger(L, 2);
+    return 0;
+}
+
 /* exchange.identify(x, id, address): what a trusted proxy tells; either may be nil.
  * What is too long is not believed. */
 static int x_identify(lua_State *L)
@@ -459,6 +466,7 @@ static const luaL_Reg functions[] = {
     {"tls", x_tls},
     {"id", x_id},
     {"observed", x_observed},
+    {"count_as", x_count_as},
     {"identify", x_identify},
     {"detach", x_detach},
     {"endless", x_endless},

@@ -210,6 +210,8 @@ static void load_once(struct gn_generations *gs)
         refuse(gs, fresh, "the generation before the present one does not end");
     else if (fresh && swap(gs, fresh) < 0)
         refuse(gs, fresh, "out of memory");
+    gs->loaded += !gs->error;
+    gs->failed += gs->error != NULL;
     if (gs->error)
         gn_log(GN_ERROR, "not reloaded, generation %u serves on: %s", gs->last,
                gs->error);

@@ -11,6 +11,7 @@
 #include "app.h"
 
 struct gn_generations;
+struct gn_telemetry;
 struct gn_watcher;
 
 struct gn_generations_options {
@@ -23,6 +24,7 @@ struct gn_generations_options {
     int64_t load_timeout;    /* ns that loading may take */
     bool patch;              /* io and os wait cooperatively */
     struct gn_limits limits; /* of each call into the app */
+    struct gn_telemetry *telemetry; /* for app:metrics(); borrowed */
     bool debug; /* for who writes scripts: errors and changes show in pages */
     struct gn_watcher *watcher; /* is told what has been loaded; borrowed; or NULL */
 };
@@ -37,6 +39,7 @@ struct gn_generations {
     unsigned last;            /* the number of the latest that has loaded */
     struct gn_fiber *loader;  /* loads at present, or NULL */
     unsigned asked, answered; /* for how many reloads; how many of them are over */
+    unsigned loaded, failed;  /* how many loads, after the first */
     char *error;              /* why the latest load failed; NULL when it did not */
     struct gn_list waiters;   /* for a change of any of these */
     struct gn_kept *kept;

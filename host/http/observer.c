@@ -1,5 +1,7 @@
 #include "observer.h"
 
+#include "stats.h"
+
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +14,8 @@ void gn_observer_set(struct gn_observer *o, struct gn_access_log *log,
     o->sched = gn_sched_self();
     o->log = log;
     o->stats = stats;
+    if (stats)
+        o->counted = stats;
     o->on = log || stats;
     if (o->on)
         gn_meter_start(o->sched);
@@ -20,6 +24,9 @@ void gn_observer_set(struct gn_observer *o, struct gn_access_log *log,
 void gn_observe_begin(struct gn_observer *o, struct gn_request *r)
 {
     r->observed = true;
+    r->counted = o->stats != NULL;
+    if (r->counted)
+        gn_stats_add(&o->stats->in_flight, 1);
     r->wire->gone = false;
     r->began = gn_meter_read(o->sched);
 }
@@ -81,6 +88,10 @@ void gn_observe_end(struct gn_observer *o, struct gn_request *r)
                           .total = total,
                           .parked = total - run,
                           .run = run};
+    if (r->counted && o->stats)
+        gn_stats_answer(o->stats, r->route, r->head->method, a.status, total);
+    if (r->counted)
+        gn_stats_add(&o->counted->in_flight, -1);
     if (o->log)
         log_request(o, r, &a);
 }
@@ -88,6 +99,8 @@ void gn_observe_end(struct gn_observer *o, struct gn_request *r)
 void gn_observe_refusal(struct gn_observer *o, struct gn_request *r)
 {
     struct gn_access a = {.request = r, .status = r->status, .bytes = r->written};
+    if (o->stats)
+        gn_stats_answer(o->stats, 0, r->head->method, r->status, 0);
     if (o->log)
         log_request(o, r, &a);
 }

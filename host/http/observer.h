@@ -11,6 +11,7 @@ struct gn_observer {
     struct gn_sched *sched;
     struct gn_access_log *log; /* NULL: none */
     struct gn_stats *stats;    /* NULL: nobody has asked for any */
+    struct gn_stats *counted;  /* the latest; where requests in flight are counted */
     bool on;                   /* there is one of them */
     bool tells_ids;            /* answers have X-Request-Id */
 };

@@ -2,6 +2,7 @@
 
 #include "../vm/copy.h"
 #include "../vm/core.h"
+#include "stats.h"
 #include "watcher.h"
 
 #include <errno.h>
@@ -145,4 +146,5 @@ static int open_module(lua_State *L)
 void gn_generations_register(lua_State *L, struct gn_generations *gs)
 {
     gn_vm_preload(L, "genet.generations", open_module, gs);
+    gn_stats_register(L, gs->options.telemetry);
 }

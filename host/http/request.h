@@ -46,7 +46,7 @@ struct gn_request {
     struct gn_fiber *closer; /* waits for their ends, or NULL */
     bool over;               /* no more of them may begin */
 
-    bool observed;           /* see observer.h, and the next */
+    bool observed, counted;  /* see observer.h, and the next */
     struct gn_reading began; /* when it was */
     unsigned generation;     /* that has answered it; 0: none */
     unsigned route;          /* see stats.h; 0: none */

@@ -10,6 +10,7 @@
 #include "front.h"
 #include "observer.h"
 #include "reload.h"
+#include "stats.h"
 #include "watcher.h"
 
 #include <errno.h>
@@ -31,6 +32,8 @@ struct genet {
     char *access_log, *log_format;
     struct gn_access_log *log; /* NULL: none */
     struct gn_observer observer;
+    struct gn_stats_area stats;
+    struct gn_telemetry telemetry;
     struct gn_tls_site *tls;
     struct gn_wires wires;
     struct gn_hub hub;
@@ -109,6 +112,11 @@ struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
     g->control_path = o->control ? strdup(o->control) : NULL;
     g->access_log = o->access_log ? strdup(o->access_log) : NULL;
     g->log_format = strdup(o->log_format);
+    int r = gn_stats_area_open(&g->stats, 1);
+    if (r < 0) {
+        errno = -r;
+        goto fail;
+    }
     g->sched = gn_sched_new();
     if (g->sched)
         g->sched->pool = gn_pool_new(GN_POOL_THREADS);
@@ -140,6 +148,7 @@ void genet_free(struct genet *g)
     free_list(g->keys);
     free(g->client_ca);
     free(g->control_path);
+    gn_stats_area_close(&g->stats);
     free(g->access_log);
     free(g->log_format);
     gn_tls_site_unref(g->tls);
@@ -294,6 +303,12 @@ static void open_generations(struct genet *g)
 {
     const struct genet_options *o = &g->options;
     bool watch = o->reload;
+    g->telemetry = (struct gn_telemetry){.area = &g->stats,
+                                         .observer = &g->observer,
+                                         .wires = &g->wires,
+                                         .hub = &g->hub,
+                                         .generations = &g->generations,
+                                         .born = gn_now()};
     gn_generations_init(&g->generations, g->sched,
                         &(struct gn_generations_options){
                             .path = g->path,
@@ -304,6 +319,7 @@ static void open_generations(struct genet *g)
                             .hub = &g->hub,
                             .patch = o->patch,
                             .limits = {.slice = o->slice, .cpu = o->cpu_limit},
+                            .telemetry = &g->telemetry,
                             .debug = o->debug,
                             .watcher = watch ? &g->watcher : NULL,
                         });

@@ -25,6 +25,7 @@ local websocket = require "genet.websocket"
 -- Modules that are loaded when a script first asks for them.
 local LATER = {
   http = "genet.http", -- the client
+  metrics = "genet.metrics",
   mime = "genet.mime",
   password = "genet.password",
   process = "genet.process",

@@ -6,6 +6,7 @@ local core = require "genet.core"
 local generations = require "genet.generations"
 local lfs = require "lfs"
 local live = require "genet.live"
+local metrics = require "genet.metrics"
 local proxy = require "genet.proxy"
 
 local loader = {}
@@ -107,6 +108,7 @@ function loader.load(path, config)
   if generations.debug() then live.attach(root, core.generation()) end
   root:freeze()
   proxy.install(root)
+  metrics.install(root)
   return root
 end
 
