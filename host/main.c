@@ -1,6 +1,7 @@
 /* The command line: its options are read by lua/genet/cli.lua; here they become a
  * server or a script. */
 #include "genet.h"
+#include "http/attach.h"
 #include "http/control.h"
 #include "libc/real.h"
 #include "log.h"
@@ -20,13 +21,15 @@ enum { EXIT_FAILED = 1, EXIT_MISUSE = 2 };
 struct command {
     int argc;
     char **argv;
-    enum { RUNSERVER, RUN, PATCHES, RELOAD, STATUS } verb;
+    enum { RUNSERVER, RUN, PATCHES, RELOAD, STATUS, ATTACH } verb;
     struct genet_options options;             /* of `runserver` */
     struct gn_limits limits;                  /* of `run` */
     char *path;                               /* what to serve, or to run */
     bool patch;                               /* of `run`: see lua/genet/patch.lua */
     char **certificates, **keys, *client_ca;  /* of `runserver` */
     char *access_log, *log_format, *log_file; /* of `runserver`; or NULL */
+    char *worker;                             /* of `attach`; or NULL */
+    int status;                               /* of the same */
     char *control;                            /* path of the control socket, or NULL */
     char **config;                            /* "NAME=VALUE" for the app */
     char **list; /* addresses to listen on, or the script's arguments; ended by NULL */
@@ -136,6 +139,13 @@ static void read_script(lua_State *L, struct command *c)
     c->limits.quiet = true;
 }
 
+static void read_attach(lua_State *L, struct command *c)
+{
+    c->control = optional_field(L, "target");
+    c->worker = copy_field(L, "worker");
+    c->list = list_field(L, "execute");
+}
+
 static void push_argv(lua_State *L, const struct command *c)
 {
     lua_createtable(L, c->argc, 1);
@@ -145,8 +155,8 @@ static void push_argv(lua_State *L, const struct command *c)
     }
 }
 
-static const char *const verbs[] = {"runserver", "run",    "patches",
-                                    "reload",    "status", NULL};
+static const char *const verbs[] = {"runserver", "run",    "patches", "reload",
+                                    "status",    "attach", NULL};
 
 /* Fills in the command; the Lua side ends the process for --help and for misuse. */
 static int read_command(lua_State *L)
@@ -162,6 +172,8 @@ static int read_command(lua_State *L)
         read_server(L, c);
     else if (c->verb == RUN)
         read_script(L, c);
+    else if (c->verb == ATTACH)
+        read_attach(L, c);
     else if (c->verb == RELOAD || c->verb == STATUS)
         c->control = optional_field(L, "control");
     return 0;
@@ -199,6 +211,7 @@ static void free_command(struct command *c)
     free_list(c->keys);
     free(c->client_ca);
     free(c->control);
+    free(c->worker);
     free(c->access_log);
     free(c->log_format);
     free(c->log_file);
@@ -289,6 +302,47 @@ static int print_patches(void)
     return in_lua(print_lua_patches, NULL) < 0 ? EXIT_FAILED : 0;
 }
 
+/* ---- attach ---- */
+
+/* Leaves the line on the stack. */
+static int read_prompted(lua_State *L)
+{
+    gn_vm_push_function(L, "genet.prompt", "read");
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+static char *read_line(void *arg, const char *prompt)
+{
+    lua_State *L = arg;
+    lua_pushcfunction(L, read_prompted);
+    lua_pushstring(L, prompt);
+    bool there = lua_pcall(L, 1, 1, 0) == LUA_OK && lua_isstring(L, -1);
+    char *line = there ? strdup(lua_tostring(L, -1)) : NULL;
+    lua_pop(L, 1);
+    return line;
+}
+
+static int attach(lua_State *L)
+{
+    struct command *c = lua_touserdata(L, 1);
+    const struct gn_attach_options o = {.target = c->control,
+                                        .worker = c->worker,
+                                        .commands = *c->list ? c->list : NULL,
+                                        .read = read_line,
+                                        .arg = L};
+    c->status = gn_attach(&o);
+    gn_vm_push_function(L, "genet.prompt", "save");
+    lua_call(L, 0, 0);
+    return 0;
+}
+
+static int run_attach(struct command *c)
+{
+    return in_lua(attach, c) < 0 ? EXIT_FAILED : c->status;
+}
+
 int main(int argc, char **argv)
 {
     static struct command
@@ -309,6 +363,8 @@ int main(int argc, char **argv)
         status = gn_script_run(c.path, c.list, &c.limits, c.patch);
     else if (c.verb == PATCHES)
         status = print_patches();
+    else if (c.verb == ATTACH)
+        status = run_attach(&c);
     else
         status = gn_control_ask(c.control, verbs[c.verb]);
     free_command(&c);

@@ -195,6 +195,81 @@ void gn_app_end(struct gn_app *a)
     gn_app_free(a);
 }
 
+/* ---- code that is typed ---- */
+
+struct eval_call {
+    struct call call; /* first, for describe() */
+    struct gn_eval *eval;
+};
+
+/* write(text) -> whether somebody reads it: not once the code has ended, whatever has
+ * kept the function */
+static int eval_write(lua_State *L)
+{
+    size_t n;
+    const char *text = luaL_checklstring(L, 1, &n);
+    struct gn_eval **box = lua_touserdata(L, lua_upvalueindex(1));
+    lua_pushboolean(L, *box != NULL);
+    if (*box)
+        (*box)->write((*box)->arg, text, n);
+    return 1;
+}
+
+static void close_box(lua_State *L, struct gn_eval *e)
+{
+    lua_rawgeti(L, LUA_REGISTRYINDEX, e->box);
+    struct gn_eval **box = lua_touserdata(L, -1);
+    if (box)
+        *box = NULL;
+    lua_pop(L, 1);
+    luaL_unref(L, LUA_REGISTRYINDEX, e->box);
+    e->box = LUA_NOREF;
+}
+
+static int evaluated(lua_State *L, int status, lua_KContext context)
+{
+    static const char *const outcomes[] = {"ok", "failed", "more", NULL};
+    struct gn_eval *e = ((struct eval_call *)context)->eval;
+    (void)status;
+    e->outcome = luaL_checkoption(L, -1, NULL, outcomes);
+    close_box(L, e);
+    return 0;
+}
+
+static int eval(lua_State *L)
+{
+    struct eval_call *c = lua_touserdata(L, 1);
+    struct gn_eval **box = lua_newuserdatauv(L, sizeof *box, 0);
+    *box = c->eval;
+    lua_pushvalue(L, -1);
+    c->eval->box = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pushcclosure(L, eval_write, 1);
+    gn_vm_push_function(L, "genet.attach", "run");
+    lua_pushstring(L, c->eval->text);
+    lua_pushvalue(L, 2);
+    lua_callk(L, 2, 1, (lua_KContext)c, evaluated);
+    return evaluated(L, LUA_OK, (lua_KContext)c);
+}
+
+static int eval_failed(lua_State *L)
+{
+    struct eval_call *c = lua_touserdata(L, 1);
+    size_t n;
+    const char *why = luaL_tolstring(L, 2, &n);
+    c->eval->write(c->eval->arg, why, n);
+    c->eval->write(c->eval->arg, "\n", 1);
+    close_box(L, c->eval);
+    return 0;
+}
+
+void gn_app_eval(struct gn_app *a, struct gn_eval *e)
+{
+    struct eval_call c = {{.app = a, .method = "console"}, e};
+    e->outcome = GN_EVAL_FAILED;
+    e->box = LUA_NOREF;
+    gn_vm_call(&a->vm, eval, &c, eval_failed);
+}
+
 /* ---- answers ---- */
 
 /* Sends what stands on top of the stack: status, head, body. */

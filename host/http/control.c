@@ -1,6 +1,7 @@
 #include "control.h"
 
 #include "../log.h"
+#include "attach.h"
 
 #include <errno.h>
 #include <lua.h>
@@ -64,6 +65,14 @@ static const struct verb *find_verb(const char *name)
     return NULL;
 }
 
+bool gn_control_run(struct gn_control *c, const char *verb, FILE *out)
+{
+    const struct verb *v = find_verb(verb);
+    if (!v)
+        fprintf(out, "there is no verb '%s'\n", verb);
+    return v && v->fn(c, out);
+}
+
 /* ---- the server ---- */
 
 struct client {
@@ -111,17 +120,22 @@ static void answer(struct client *c, const char *line)
 {
     char *text = NULL;
     size_t size = 0;
-    const struct verb *v = find_verb(line);
     FILE *out = open_memstream(&text, &size);
     if (!out)
         return;
-    bool ok = v && v->fn(c->control, out);
-    if (!v)
-        fprintf(out, "there is no verb '%s'\n", line);
+    bool ok = gn_control_run(c->control, line, out);
     fclose(out);
     send_all(c->fd, ok ? "ok\n" : "failed\n", ok ? 3 : 7);
     send_all(c->fd, text, size);
     free(text);
+}
+
+static void obey(struct client *c, const char *line)
+{
+    if (strncmp(line, "attach", 6) == 0)
+        gn_attach_serve(c->control, c->fd, line + 6 + (line[6] == ' '));
+    else
+        answer(c, line);
 }
 
 static void serve_client(void *arg)
@@ -129,7 +143,7 @@ static void serve_client(void *arg)
     struct client *c = arg;
     char line[LINE];
     if (is_ours(c->fd) && read_line(c->fd, line, sizeof line))
-        answer(c, line);
+        obey(c, line);
     close(c->fd);
     c->control->clients--;
     free(c);
@@ -229,6 +243,7 @@ int gn_control_open(struct gn_control *c, struct gn_generations *gs, const char 
 {
     *c = (struct gn_control){
         .generations = gs, .urls = urls, .born = gn_now(), .fd = -1};
+    gn_list_init(&c->sessions);
     int r = name_address(&c->address, path);
     if (r == 0)
         r = listen_at(c);
@@ -253,6 +268,7 @@ void gn_control_close(struct gn_control *c)
     unlink(c->address.sun_path);
     close(c->fd);
     c->fd = -1;
+    gn_attach_end(c);
     while (c->clients > 0)
         gn_sleep_until(gn_after(GN_MS));
 }

@@ -146,5 +146,5 @@ static int open_module(lua_State *L)
 void gn_generations_register(lua_State *L, struct gn_generations *gs)
 {
     gn_vm_preload(L, "genet.generations", open_module, gs);
-    gn_stats_register(L, gs->options.telemetry);
+    gn_stats_register(L, gs ? gs->options.telemetry : NULL);
 }

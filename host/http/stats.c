@@ -280,7 +280,8 @@ void gn_stats_refresh(struct gn_telemetry *t)
 
 static struct gn_telemetry *self(lua_State *L)
 {
-    return lua_touserdata(L, lua_upvalueindex(1));
+    struct gn_telemetry *t = lua_touserdata(L, lua_upvalueindex(1));
+    return t ? t : (luaL_error(L, "no app is served here"), NULL);
 }
 
 static int check_series(lua_State *L)
@@ -346,6 +347,13 @@ static int s_set(lua_State *L)
 {
     own(self(L))->serial[check_series(L)].value = luaL_checknumber(L, 2);
     return 0;
+}
+
+/* stats.serves() -> whether there is a host that counts */
+static int s_serves(lua_State *L)
+{
+    lua_pushboolean(L, lua_touserdata(L, lua_upvalueindex(1)) != NULL);
+    return 1;
 }
 
 /* stats.refresh(): brings the values of this worker up to date */
@@ -478,6 +486,7 @@ static int s_stopping(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
+    {"serves", s_serves},
     {"enable", s_enable},
     {"route", s_route},
     {"series", s_series},

@@ -42,6 +42,7 @@ struct gn_sched {
     struct gn_stack loop_stack; /* known only under AddressSanitizer */
     struct gn_fiber *ended; /* the fiber that has just ended and waits to be freed */
     size_t fibers;          /* alive */
+    unsigned long calls;    /* that were made on them; for those who count some */
     struct gn_pool *pool;   /* for offloaded calls; borrowed; may be NULL */
     struct {
         pthread_mutex_t lock; /* protects head and tail */

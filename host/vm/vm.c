@@ -247,6 +247,8 @@ static void report(struct gn_call *c, void *arg, lua_CFunction failed)
 static void enrol(struct gn_call *c, enum gn_call_kind kind)
 {
     c->kind = kind;
+    c->id = ++c->fiber->sched->calls;
+    c->born = c->fiber->sched->now;
     gn_list_append(&c->vm->calls, &c->link);
     c->vm->count[kind]++;
 }

@@ -67,8 +67,10 @@ struct gn_call {
         *outer; /* whose C function made this call on the same fiber, or NULL */
     struct gn_scope scope;    /* interrupting it cancels the call */
     struct gn_handle *handle; /* what Lua knows it by, see tasks.c; or NULL */
-    int current; /* in the registry: what `core.current` gives in it; LUA_NOREF */
-    int args;    /* of one that has not begun: how many stand on its stack */
+    int current;      /* in the registry: what `core.current` gives in it; LUA_NOREF */
+    int args;         /* of one that has not begun: how many stand on its stack */
+    unsigned long id; /* of its scheduler's calls, from 1 */
+    int64_t born;     /* when it began; monotonic ns */
 };
 
 /* Makes a state with the standard libraries, `genet.core`, and the framework on

@@ -143,6 +143,18 @@ local function add_control(parser, name, description)
   command:option("--control", "The host's control socket, where several run."):argname("<path>")
 end
 
+local function add_attach(parser)
+  local command = parser:command("attach", "Open a console in a running host.")
+  command:add_help("-? --help")
+  command:argument("target", "Its PID, or the path of its control socket; needed where several "
+    .. "run."):args("?")
+  command:option("--control", "The same."):argname("<path>")
+  option(command, "--worker", "The worker, of several; 'workers' lists them.", integer(0, 65535))
+    :argname("<n>"):default("0")
+  command:option("-e --execute", "Run this command, or Lua code, and end. May be given again.")
+    :argname("<command>"):count("*")
+end
+
 local function new_parser(name)
   local parser = argparse(name, "Lua routes in blocking style, thousands at once on one thread.")
   parser:add_help("-? --help")
@@ -156,6 +168,7 @@ local function new_parser(name)
   add_patches(parser)
   add_control(parser, "reload", "Have the running host load its scripts again, and wait for it.")
   add_control(parser, "status", "Tell how the running host does.")
+  add_attach(parser)
   return parser
 end
 
@@ -241,6 +254,10 @@ function cli.parse(args)
     options.patch = not options.no_patch
     choose_access_log(options)
     options.reload = (options.reload or options.debug) and not options.no_reload
+  end
+  if options.command == "attach" then
+    options.target = options.target or options.control
+    options.worker = ("%d"):format(options.worker)
   end
   return options
 end

@@ -63,6 +63,7 @@ local function labels_of(family, values, more)
 end
 
 local function new_series(texts)
+  if not host().serves() then return false end
   local series = host().series(texts)
   if not series and not told then
     told = true

@@ -68,6 +68,7 @@ support.stats = {all = {}, count = {}, requests_list = {}}
 package.preload["genet.stats"] = function()
   local self, texts = support.stats, {}
   return {
+    serves = function() return true end,
     enable = function(wanted) self.enabled = wanted end,
     route = function(rule) table.insert(self.count, rule) return #self.count end,
     series = function(list)
