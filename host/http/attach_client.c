@@ -99,12 +99,11 @@ static bool take_frame(int fd, enum outcome *outcome)
 
 static enum outcome run(int fd, const char *text)
 {
-    enum outcome outcome;
+    enum outcome outcome = GONE;
     interrupted = 0;
-    if (!send_frame(fd, "run", text))
-        return GONE;
-    while (!take_frame(fd, &outcome))
-        fflush(stdout);
+    if (send_frame(fd, "run", text))
+        while (!take_frame(fd, &outcome))
+            fflush(stdout);
     fflush(stdout);
     if (outcome == GONE)
         fprintf(stderr, "genet: the host has ended the connection\n");

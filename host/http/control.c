@@ -88,22 +88,20 @@ static bool is_ours(int fd)
            (peer.uid == geteuid() || peer.uid == 0);
 }
 
-/* Reads up to the first newline. Returns false when none comes. */
+/* Reads up to the first newline, and nothing behind it. Returns false when none comes.
+ */
 static bool read_line(int fd, char *line, size_t room)
 {
     size_t n = 0;
     int64_t deadline = gn_after(PATIENCE);
     while (n + 1 < room && gn_wait_fd(fd, EPOLLIN, deadline) == 0) {
-        ssize_t got = recv(fd, line + n, room - 1 - n, MSG_DONTWAIT);
-        if (got <= 0)
+        if (recv(fd, line + n, 1, MSG_DONTWAIT) <= 0)
             return false;
-        n += (size_t)got;
-        line[n] = '\0';
-        char *end = strchr(line, '\n');
-        if (end) {
-            *end = '\0';
+        if (line[n] == '\n') {
+            line[n] = '\0';
             return true;
         }
+        n++;
     }
     return false;
 }

@@ -5,15 +5,17 @@ local core = require "genet.core"
 
 local prompt = {}
 
-local COMMANDS = {"cancel", "eval", "gc", "help", "log", "memory", "quit", "reload", "status", "task",
-  "tasks", "workers"}
+local COMMANDS = {"cancel", "eval", "gc", "help", "log", "memory", "quit", "reload", "status",
+  "task", "tasks", "workers"}
 
 local readline -- false where it is not
 
-local function complete(text, from)
-  local found = {}
-  for _, name in ipairs(from == 0 and COMMANDS or {}) do
-    if name:sub(1, #text) == text then found[#found + 1] = name end
+-- What the first word of a line may be; readline says from where to where the word goes.
+local function complete(line, from, to)
+  local found, word = {}, line:sub(from, to)
+  if line:sub(1, from - 1):find("%S") then return found end
+  for _, name in ipairs(COMMANDS) do
+    if name:sub(1, #word) == word then found[#found + 1] = name end
   end
   return found
 end
