@@ -369,8 +369,7 @@ static void run_command(void *arg)
     const char *rest, *text = trim(s->text);
     const struct command *c = parse(text, &rest);
     const char *outcome = c ? c->fn(s, rest) : *text ? do_eval(s, text) : "ok";
-    if (!c || strcmp(outcome, "more") != 0 || c->fn == do_eval)
-        send_frame(s, "done", outcome, strlen(outcome));
+    send_frame(s, "done", outcome, strlen(outcome));
     free(s->text);
     s->text = NULL;
     s->worker = NULL;
@@ -427,6 +426,8 @@ void gn_attach_serve(struct gn_control *control, int fd, const char *worker)
         dprintf(fd, "failed\nthere is no worker '%s': this host has one, 0\n", worker);
         return;
     }
+    if (control->fd < 0)
+        return; /* the host ends */
     gn_list_append(&control->sessions, &s.link);
     gn_log(GN_INFO, "a console has been attached");
     if (send_all(fd, "ok\n", 3, 0))

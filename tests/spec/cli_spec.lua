@@ -9,7 +9,8 @@ package.path = %q
 local options = require("genet.cli").parse(arg)
 for _, name in ipairs{"command", "path", "max_connections", "max_per_ip", "max_body", "max_head",
   "head_timeout", "keep_alive", "drain", "log_level", "slice_ms", "cpu_limit",
-  "redirect_https", "client_ca", "file"} do
+  "redirect_https", "client_ca", "file", "access_log", "access_format", "log_json", "request_id",
+  "target", "worker"} do
   local value = options[name]
   if value ~= nil then print(name, math.type(value) or type(value), value) end
 end
@@ -58,6 +59,8 @@ describe("genet runserver", function()
   it("has defaults", function()
     assert.same({
       command = "runserver",
+      access_format = "combined",
+      log_json = "false",
       path = "scripts",
       listen = "127.0.0.1:5000",
       config = "",
@@ -198,6 +201,22 @@ describe("genet", function()
       assert.equal(0, result.code)
       assert.equal("", result.err)
       assert.matches(case[2], result.out)
+    end
+  end)
+
+  it("writes an access log for tools, and for people one that they can read", function()
+    for _, case in ipairs{
+      {{}, nil, "combined"},
+      {{"--debug"}, "-", "dev"},
+      {{"--debug", "--access-log", "off"}, nil, "combined"},
+      {{"--access-log", "-"}, "-", "combined"},
+      {{"--access-log", "a.log", "--log-format", "json"}, "a.log", "json"},
+      {{"--access-log", "a.log", "--log-format", "$status"}, "a.log", "$status"},
+    } do
+      local read = options("runserver", "lua", table.unpack(case[1]))
+      assert.equal(case[2], read.access_log)
+      assert.equal(case[3], read.access_format)
+      assert.equal(tostring(case[3] == "json"), read.log_json)
     end
   end)
 end)
