@@ -115,6 +115,16 @@ static void find_apps(const struct gn_session *s, struct gn_app *apps[3])
     apps[2] = NULL;
 }
 
+/* The one of this number, or NULL. */
+static struct gn_app *find_app(const struct gn_session *s, unsigned long number)
+{
+    struct gn_app *apps[3], **app = apps;
+    find_apps(s, apps);
+    while (*app && (*app)->vm.number != number)
+        app++;
+    return *app;
+}
+
 static struct gn_call *find_call(const struct gn_session *s, unsigned long id)
 {
     struct gn_app *apps[3];
@@ -127,47 +137,50 @@ static struct gn_call *find_call(const struct gn_session *s, unsigned long id)
     return NULL;
 }
 
-/* The next call after `id` in any state. Looked for anew each time: they come and go.
- */
-static struct gn_call *next_call(const struct gn_session *s, unsigned long id)
-{
-    struct gn_app *apps[3];
-    struct gn_call *first = NULL;
-    find_apps(s, apps);
-    for (int i = 0; apps[i]; i++) {
-        struct gn_call *c = gn_inspect_next(&apps[i]->vm, id);
-        if (c && (!first || c->id < first->id))
-            first = c;
-    }
-    return first;
-}
-
-/* Writes some calls from `*id` on, and sets it to the last of them. Returns how many.
- */
-static int list_some(const struct gn_session *s, unsigned long *id, FILE *out)
+/* Writes some calls of a state from `*id` on, and sets it to the last of them: until
+ * the next time they may come and go. Returns how many. */
+static int list_some(const struct gn_vm *vm, unsigned long *id, FILE *out)
 {
     int n = 0;
-    for (struct gn_call *c; n < SLICE && (c = next_call(s, *id)); n++) {
+    struct gn_call *c = gn_inspect_next(vm, *id);
+    for (; c && n < SLICE; n++) {
         gn_inspect_brief(c, out);
         *id = c->id;
+        bool last = c->link.next == &vm->calls;
+        c = last ? NULL : gn_container_of(c->link.next, struct gn_call, link);
     }
     return n;
 }
 
-static const char *do_tasks(struct gn_session *s, const char *arg)
+/* Lists the calls of a state, others running meanwhile. Returns how many there were. */
+static size_t list_app(struct gn_session *s, unsigned number)
 {
     unsigned long id = 0;
     size_t total = 0;
-    char text[64];
+    struct gn_app *app;
     struct page p;
-    (void)arg;
-    for (int n = 1; n > 0 && !s->interrupted; total += (size_t)n) {
-        if (!begin_page(&p))
-            return "failed";
-        n = list_some(s, &id, p.out);
+    while ((app = find_app(s, number)) && !s->interrupted && begin_page(&p)) {
+        int n = list_some(&app->vm, &id, p.out);
         send_page(s, &p, "out");
+        if (n == 0)
+            break;
+        total += (size_t)n;
         gn_yield();
     }
+    return total;
+}
+
+static const char *do_tasks(struct gn_session *s, const char *arg)
+{
+    struct gn_app *apps[3];
+    size_t total = 0;
+    char text[64];
+    (void)arg;
+    find_apps(s, apps);
+    unsigned numbers[] = {apps[0] ? apps[0]->vm.number : 0,
+                          apps[0] && apps[1] ? apps[1]->vm.number : 0};
+    for (int i = 0; i < 2 && numbers[i]; i++)
+        total += list_app(s, numbers[i]);
     int len = snprintf(text, sizeof text, "%zu calls\n", total);
     send_frame(s, "out", text, (size_t)len);
     return "ok";
@@ -278,16 +291,10 @@ static void write_out(void *arg, const char *text, size_t n)
 static const char *do_eval(struct gn_session *s, const char *text)
 {
     static const char *const outcomes[] = {"ok", "failed", "more"};
-    struct gn_app *apps[3], *app;
     char *end = NULL;
     unsigned long number = *text == '@' ? strtoul(text + 1, &end, 10) : 0;
-    find_apps(s, apps);
-    app = apps[0];
-    if (end) {
-        text = end;
-        for (int i = 0; (app = apps[i]) && app->vm.number != number;)
-            i++;
-    }
+    struct gn_app *app = end ? find_app(s, number) : s->control->generations->current;
+    text = end ? end : text;
     if (!app)
         return complain(s, "there is no such generation\n");
     struct gn_eval e = {.text = text, .write = write_out, .arg = s};

@@ -457,6 +457,13 @@ end
 local function count_route(route)
   local number_of, handler = stats.route(route.rule), route.handler
   local count_as = exchange.count_as
+  if #route.names == 0 then
+    route.handler = function(req)
+      count_as(req._exchange, number_of)
+      return handler(req)
+    end
+    return
+  end
   route.handler = function(req, ...)
     count_as(req._exchange, number_of)
     return handler(req, ...)
