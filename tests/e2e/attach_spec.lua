@@ -84,7 +84,8 @@ local function type_at(server, steps)
   end
   -- Readline leaves its own memory behind.
   local command = ("ASAN_OPTIONS=detect_leaks=0 HOME=%s PATIENCE=%d GENET_HISTORY=%s/history "
-    .. "INPUTRC=/dev/null TERM=dumb exec setpriv --pdeathsig KILL /usr/bin/python3 %s/typist.py %s %s attach --control %s")
+    .. "INPUTRC=/dev/null TERM=dumb exec setpriv --pdeathsig KILL /usr/bin/python3 %s/typist.py "
+    .. "%s %s attach --control %s")
     :format(directory, support.patience, directory, directory,
       support.quote("[" .. table.concat(words, ", ") .. "]"), support.binary, server:control())
   local pipe = io.popen(command)
