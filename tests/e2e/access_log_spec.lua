@@ -216,6 +216,40 @@ describe("the access log", function()
     assert.truthy(line:find("^%d%d:%d%d:%d%d GET /sleep 200 %d+%.%d ms, %d+ B$"), line)
   end)
 
+  -- Serves on a terminal; gives what stands there once a request has been answered.
+  local function on_terminal(environment)
+    local directory = support.directory{["main.lua"] = script}
+    local inner = ("exec setpriv --pdeathsig KILL %s runserver -p 0 %s/main.lua")
+      :format(support.binary, directory)
+    local command = ("echo $$; XDG_RUNTIME_DIR=%s TERM=xterm %s exec setpriv --pdeathsig KILL "
+      .. "script -qfc %s %s/typescript >%s/out 2>&1 </dev/null")
+    local pipe = io.popen(command:format(directory, environment, support.quote(inner), directory,
+      directory))
+    local pid = math.tointeger(pipe:read("n"))
+    finally(function()
+      os.execute(("kill -KILL %d"):format(pid))
+      pipe:close()
+      support.remove(directory)
+    end)
+    local function text() return support.read_file(directory .. "/out") end
+    local port = support.wait_until("the ready line", function()
+      return text():match("genet: listening on http://127%.0%.0%.1:(%d+)")
+    end)
+    local connection = require("tests.e2e.client").connect("127.0.0.1", tonumber(port), 10)
+    connection:request("GET", "/hello")
+    connection:close()
+    return (line_with("/hello", text):gsub("\r", ""))
+  end
+
+  it("is there, in colour, on a terminal", function()
+    assert.truthy(on_terminal(""):find("^\27%[2m%d%d:%d%d:%d%d\27%[0;1m GET\27%[0m /hello "
+      .. "\27%[32m200\27%[0;2m [%d.]+ ms, 10 B\27%[0m$"))
+  end)
+
+  it("is without colours where nobody wants them", function()
+    assert.truthy(on_terminal("NO_COLOR=1"):find("^%d%d:%d%d:%d%d GET /hello 200 [%d.]+ ms, 10 B$"))
+  end)
+
   local refusals = {
     {{"--log-format", "fancy"}, 2, "option '--log-format': 'fancy' is not common"},
     {{"--access-log", "-", "--log-format", "$nothing"}, 1, "has no variable '$nothing'"},
