@@ -2,8 +2,8 @@
  *
  * A Unix socket that only the host's own user, and root, may use. A client sends one
  * line, a verb; it gets back "ok" or "failed", a newline, and a text up to the end of
- * the stream. Verbs: reload, status. Who waits for a reload waits on a fiber of his
- * own. */
+ * the stream. Verbs: reload, status, and attach, see attach.h. Who waits for a reload
+ * waits on a fiber of his own. */
 #ifndef GN_CONTROL_H
 #define GN_CONTROL_H
 
@@ -26,7 +26,8 @@ struct gn_control {
     struct gn_generations *generations;  /* of a host that has some; or NULL */
     const char *urls;                    /* that the host serves; borrowed */
     int64_t born;
-    int fd; /* listens; -1 while closed */
+    int fd;                  /* listens; -1 while closed */
+    struct gn_list sessions; /* of attach.h */
     unsigned clients;
     struct sockaddr_un address;
 };
@@ -45,6 +46,10 @@ int gn_control_open_with(struct gn_control *, struct gn_sched *,
  * answered have gone. May wait. */
 void gn_control_close(struct gn_control *);
 
+/* Does what a verb says, and writes its text. Returns whether it went well. May wait.
+ */
+bool gn_control_run(struct gn_control *, const char *verb, FILE *);
+
 /* Where hosts that are told nothing else have their sockets, as PID.sock:
  * $XDG_RUNTIME_DIR/genet, or /tmp/genet-UID. Makes it when it is not there. Returns 0,
  * or a negative errno: -EPERM when it is not the user's alone. */
@@ -53,5 +58,12 @@ int gn_control_directory(char *out, size_t room);
 /* The client: sends the verb to the host at `path`, or at NULL to the only one of this
  * user that runs, and prints what it answers. Returns the exit status. */
 int gn_control_ask(const char *path, const char *verb);
+
+/* Connects to the host at `path`. Returns the socket, or -1 after it has told why not.
+ */
+int gn_control_dial(const char *path);
+
+/* The same for the only host of this user; sets the exit status when it returns -1. */
+int gn_control_dial_only(const char *verb, int *status);
 
 #endif

@@ -5,6 +5,7 @@
 #include "../libc/faults.h"
 #include "../log.h"
 #include "../sched/offload.h"
+#include "../sink.h"
 #include "../systemd.h"
 #include "../vm/core.h"
 #include "../vm/shared.h"
@@ -12,8 +13,10 @@
 #include "control.h"
 #include "crew.h"
 #include "follower.h"
+#include "observer.h"
 #include "parent.h"
 #include "reload.h"
+#include "stats.h"
 #include "watcher.h"
 
 #include <errno.h>
@@ -34,7 +37,12 @@ struct genet {
     char **config;
     char **certificates, **keys, *client_ca; /* NULL without TLS */
     char *control_path;                      /* NULL: the usual place */
-    struct gn_tls_site *tls, *fresh_tls;     /* in use; to be used from now on */
+    char *access_log, *log_format;
+    struct gn_access_log *log; /* NULL: none */
+    struct gn_observer observer;
+    struct gn_stats_area stats;
+    struct gn_telemetry telemetry;
+    struct gn_tls_site *tls, *fresh_tls; /* in use; to be used from now on */
     struct gn_wires *wires; /* at home: `own`, or the reception's of the crew */
     struct gn_wires own;
     struct gn_crew crew; /* of the threaded mode */
@@ -75,6 +83,7 @@ void genet_options_init(struct genet_options *o)
 {
     *o = (struct genet_options){
         .path = "scripts",
+        .log_format = "combined",
         .listen = default_addresses,
         .max_connections = 10000,
         .max_body = 8 << 20,
@@ -183,11 +192,18 @@ struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
     gn_shared_init(&g->shared, g->state, o->shared_memory);
     if (g->worker && *g->worker->board->shared)
         g->shared.private = g->worker->board->shared;
+    g->access_log = o->access_log ? strdup(o->access_log) : NULL;
+    g->log_format = strdup(o->log_format);
+    int r = gn_stats_area_open(&g->stats, 1);
+    if (r < 0) {
+        errno = -r;
+        goto fail;
+    }
     g->sched = gn_sched_new();
     if (g->sched)
         g->sched->pool = gn_pool_new(GN_POOL_THREADS);
     if (g->stop >= 0 && g->reload >= 0 && g->path && g->listen && g->config &&
-        g->certificates && g->keys && g->sched && g->sched->pool &&
+        g->certificates && g->keys && g->log_format && g->sched && g->sched->pool &&
         (g->bus_url || !o->bus))
         return g;
 fail:
@@ -219,6 +235,9 @@ void genet_free(struct genet *g)
     gn_bus_term(&g->bus);
     gn_shared_close(&g->shared);
     free(g->state);
+    gn_stats_area_close(&g->stats);
+    free(g->access_log);
+    free(g->log_format);
     gn_tls_site_unref(g->tls);
     gn_worker_free(g->worker);
     free(g);
@@ -238,6 +257,11 @@ void genet_scale(struct genet *g, int by)
 {
     atomic_fetch_add(&g->scale, by);
     eventfd_write(g->reload, GN_SCALE);
+}
+
+void genet_reopen_logs(void)
+{
+    gn_sinks_reopen();
 }
 
 const char *genet_error(const struct genet *g)
@@ -513,6 +537,12 @@ static void open_generations(struct genet *g)
     const struct genet_options *o = &g->options;
     g->role = (struct gn_role){GN_MODE_THREADED, 0, (unsigned)o->threads};
     bool watch = o->reload && (!g->worker || g->worker->index == 0);
+    g->telemetry = (struct gn_telemetry){.area = &g->stats,
+                                         .observer = &g->observer,
+                                         .wires = &g->own,
+                                         .hub = &g->hub,
+                                         .generations = &g->generations,
+                                         .born = gn_now()};
     gn_generations_init(&g->generations, g->sched,
                         &(struct gn_generations_options){
                             .path = g->path,
@@ -524,6 +554,7 @@ static void open_generations(struct genet *g)
                             .hub = &g->hub,
                             .patch = o->patch,
                             .limits = {.slice = o->slice, .cpu = o->cpu_limit},
+                            .telemetry = &g->telemetry,
                             .debug = o->debug,
                             .on_load = on_load,
                             .watcher = watch ? &g->watcher : NULL,
@@ -703,12 +734,32 @@ static int open_shared(struct genet *g)
     return 0;
 }
 
+/* Each worker of a host has an observer of its own. */
+static int open_observer(struct genet *g)
+{
+    char error[300];
+    g->observer.tells_ids = g->options.request_ids;
+    g->own.observer = &g->observer;
+    if (g->access_log)
+        g->log = gn_access_log_open(g->access_log, g->log_format, error, sizeof error);
+    if (g->access_log && !g->log)
+        return fail(g, error);
+    if (g->log && gn_access_log_start(g->log) < 0)
+        return fail(g, "out of memory");
+    if (g->options.request_ids || (g->log && gn_access_log_has_ids(g->log)))
+        gn_log_show_requests(true);
+    gn_observer_set(&g->observer, g->log, NULL);
+    return 0;
+}
+
 static int start(struct genet *g)
 {
     raise_file_limit(g);
     if (open_shared(g) < 0 || (g->worker && open_follower(g) < 0))
         return -1;
     open_generations(g);
+    if (open_observer(g) < 0)
+        return -1;
     if (gn_guard_start(&g->generations.options.limits) < 0)
         gn_log(GN_WARN,
                "no timer: what computes for long is neither preempted nor ended");
@@ -836,6 +887,7 @@ static void serve(void *arg)
     if (g->worker)
         leave_parent(g);
     gn_hub_term(&g->hub);
+    gn_access_log_close(g->log);
     gn_wires_term(g->wires);
 }
 

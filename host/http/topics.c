@@ -211,6 +211,7 @@ size_t gn_topics_publish(struct gn_topics *ts, const char *name, size_t n,
     struct topic *t = find(ts, hash_name(ts, name, n), name, n);
     struct membership here = {0}, end = {0};
     size_t taken = 0;
+    ts->published++;
     if (!t)
         return 0;
     gn_list_push(&t->members, &here.link);
@@ -226,6 +227,7 @@ size_t gn_topics_publish(struct gn_topics *ts, const char *name, size_t n,
     gn_list_del(&here.link);
     gn_list_del(&end.link);
     drop_if_empty(ts, t);
+    ts->delivered += taken;
     return taken;
 }
 

@@ -33,6 +33,7 @@ struct gn_table {
 
 struct gn_topics {
     struct gn_table names, memberships;
+    unsigned long published, delivered; /* messages, and to how many subscribers */
     uint64_t seed; /* so that nobody can choose names that collide */
 };
 
