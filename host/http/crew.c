@@ -5,7 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static const int64_t RETRY = GN_SECOND; /* after a load that has failed */
+static const int64_t RETRY = GN_SECOND;        /* after a load that has failed */
+static const int64_t PATIENCE = 2 * GN_SECOND; /* with a thread that is blocked */
 
 /* ---- all of them ---- */
 
@@ -13,25 +14,51 @@ static const int64_t RETRY = GN_SECOND; /* after a load that has failed */
 struct order {
     struct gn_errand errand;
     struct gn_hand *hand;
-    int64_t deadline;
-    unsigned left; /* what gn_generations_drain() has said */
+    int64_t deadline; /* of what is to be done */
+    unsigned left;    /* what gn_generations_drain() has said */
 };
 
-/* Has every hand run fn(its order). Returns the sum of what is left. */
-static unsigned order_all(struct gn_crew *c, void (*fn)(void *), int64_t deadline)
+static void drop_order(struct gn_errand *e)
+{
+    free(gn_container_of(e, struct order, errand));
+}
+
+static struct order *send_order(struct gn_hand *h, void (*fn)(void *), int64_t deadline)
+{
+    struct order *o = malloc(sizeof *o);
+    if (!o)
+        return NULL;
+    *o = (struct order){.hand = h, .deadline = deadline};
+    gn_errand_send(&o->errand, h->runner.sched, "order", fn, o);
+    return o;
+}
+
+/* Waits for one, which may be NULL. Returns what is left; 1 when it has not been done
+ * by `until`. */
+static unsigned await_order(struct order *o, int64_t until)
+{
+    if (!o || gn_errand_await_until(&o->errand, until, drop_order) == -ETIMEDOUT)
+        return 1;
+    unsigned left = o->errand.error < 0 ? 1 : o->left;
+    free(o);
+    return left;
+}
+
+/* Has every hand run fn(its order), and waits until they have, or `until`: one whose
+ * thread is blocked does so when it can. Returns the sum of what is left. */
+static unsigned order_all(struct gn_crew *c, void (*fn)(void *), int64_t deadline,
+                          int64_t until)
 {
     unsigned left = 0, n = c->options.count;
-    struct order *orders = calloc(n, sizeof *orders);
-    for (unsigned i = 0; orders && i < n; i++) {
-        orders[i] = (struct order){.hand = &c->hands[i], .deadline = deadline};
-        gn_errand_send(&orders[i].errand, c->places[i], "order", fn, &orders[i]);
-    }
-    for (unsigned i = 0; orders && i < n; i++) {
-        gn_errand_await(&orders[i].errand);
-        left += orders[i].left;
-    }
+    struct order **orders = calloc(n, sizeof *orders);
+    if (!orders)
+        return n;
+    for (unsigned i = 0; i < n; i++)
+        orders[i] = send_order(&c->hands[i], fn, deadline);
+    for (unsigned i = 0; i < n; i++)
+        left += await_order(orders[i], until);
     free(orders);
-    return orders ? left : n;
+    return left;
 }
 
 /* ---- generations ---- */
@@ -82,7 +109,10 @@ static void publish(struct gn_crew *c, struct gn_app *a)
 void gn_crew_follow(struct gn_crew *c)
 {
     publish(c, c->options.leader->current);
-    order_all(c, follow, GN_NEVER);
+    unsigned late = order_all(c, follow, GN_NEVER, gn_after(PATIENCE));
+    if (late > 0)
+        gn_log(GN_WARN, "generation %u: %u threads are busy, and follow later",
+               atomic_load(&c->latest), late);
 }
 
 void gn_crew_handle(struct gn_request *r)
@@ -107,7 +137,7 @@ static void begin_drain(void *arg)
 
 void gn_crew_begin_drain(struct gn_crew *c)
 {
-    order_all(c, begin_drain, GN_NEVER);
+    order_all(c, begin_drain, GN_NEVER, gn_after(PATIENCE));
 }
 
 static void cancel_requests(void *arg)
@@ -118,7 +148,7 @@ static void cancel_requests(void *arg)
 
 void gn_crew_abort(struct gn_crew *c)
 {
-    order_all(c, cancel_requests, GN_NEVER);
+    order_all(c, cancel_requests, GN_NEVER, gn_after(PATIENCE));
 }
 
 static void drain(void *arg)
@@ -129,7 +159,9 @@ static void drain(void *arg)
 
 unsigned gn_crew_drain(struct gn_crew *c, int64_t deadline)
 {
-    return order_all(c, drain, deadline);
+    int64_t grace = 2 * GN_ABORT_SECONDS * GN_SECOND;
+    return order_all(c, drain, deadline,
+                     deadline > gn_now() ? deadline + grace : gn_after(grace));
 }
 
 /* ---- life ---- */
@@ -187,7 +219,7 @@ int gn_crew_open(struct gn_crew *c, const struct gn_crew_options *o)
         c->options.count += r == 0;
     }
     if (r == 0)
-        order_all(c, open_hand, GN_NEVER);
+        order_all(c, open_hand, GN_NEVER, GN_NEVER);
     gn_wires_init(&c->reception.wires, c->desk.sched, &o->wires);
     return r;
 }
@@ -195,7 +227,7 @@ int gn_crew_open(struct gn_crew *c, const struct gn_crew_options *o)
 void gn_crew_close(struct gn_crew *c)
 {
     if (c->options.count > 0 && c->hands[0].hub.sched)
-        order_all(c, close_hand, GN_NEVER);
+        order_all(c, close_hand, GN_NEVER, GN_NEVER);
     for (unsigned i = 0; i < c->options.count; i++)
         gn_runner_stop(&c->hands[i].runner);
     gn_runner_stop(&c->desk);

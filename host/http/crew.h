@@ -51,8 +51,8 @@ struct gn_crew {
  * to be called. May wait. */
 int gn_crew_open(struct gn_crew *, const struct gn_crew_options *);
 
-/* Has those that have a state load the leader's generation, and waits until they have;
- * the others will. May wait. */
+/* Has those that have a state load the leader's generation, and waits until they have,
+ * but not long for one that is blocked; the others will before they serve. May wait. */
 void gn_crew_follow(struct gn_crew *);
 
 /* Answers a request, on a worker's thread, as gn_generations_handle(). */

@@ -14,6 +14,8 @@ static void on_return(struct gn_message *m)
     e->done = true;
     if (e->waiter)
         gn_wake(e->waiter);
+    else if (e->drop)
+        e->drop(e);
 }
 
 static void send_back(struct gn_errand *e)
@@ -50,13 +52,23 @@ void gn_errand_send(struct gn_errand *e, struct gn_sched *there, const char *nam
     gn_sched_post(there, &e->message);
 }
 
+int gn_errand_await_until(struct gn_errand *e, int64_t deadline,
+                          void (*drop)(struct gn_errand *))
+{
+    int r = 0;
+    e->waiter = gn_fiber_self();
+    while (!e->done && r != -ETIMEDOUT)
+        r = gn_park_shielded(deadline);
+    e->waiter = NULL;
+    if (e->done)
+        return e->error;
+    e->drop = drop;
+    return -ETIMEDOUT;
+}
+
 int gn_errand_await(struct gn_errand *e)
 {
-    e->waiter = gn_fiber_self();
-    while (!e->done)
-        gn_park_shielded(GN_NEVER);
-    e->waiter = NULL;
-    return e->error;
+    return gn_errand_await_until(e, GN_NEVER, NULL);
 }
 
 int gn_elsewhere(struct gn_sched *there, const char *name, void (*fn)(void *),

@@ -25,6 +25,7 @@ local check = require "genet.check"
 local core = require "genet.core"
 local json = require "genet.json"
 local log = require "genet.log"
+local sources = require "genet.sources"
 
 local config = {}
 
@@ -272,16 +273,9 @@ local function beside_scripts(path)
   return require("genet.loader").directory() .. "/" .. path
 end
 
-local function is_file(path)
-  local file = io.open(path, "rb")
-  if not file then return false end
-  file:close()
-  return true
-end
-
 local function run_file(path)
   local globals = {}
-  local chunk, problem = loadfile(path, "t", setmetatable(globals, {__index = _G}))
+  local chunk, problem = sources.load(path, "t", setmetatable(globals, {__index = _G}))
   if not chunk then error(problem, 0) end
   local returned = chunk()
   setmetatable(globals, nil)
@@ -292,10 +286,8 @@ local function run_file(path)
 end
 
 local function read_file(state, path)
-  require("genet.generations").watch(path)
   if not path:find("%.json$") then return set_all(state, FILE, run_file(path), path) end
-  local file <close> = assert(io.open(path, "rb"))
-  local value, problem = json.decode(file:read("a"))
+  local value, problem = json.decode(assert(sources.read(path)))
   if type(value) ~= "table" then
     error(("%s: %s"):format(path, problem or "an object was expected"), 0)
   end
@@ -315,7 +307,7 @@ function methods:from_file(path, options)
   check.type(path, "app.config:from_file", "string")
   options = check.options(options, "app.config:from_file", {silent = "boolean"})
   path = beside_scripts(path)
-  if not is_file(path) then
+  if not sources.read(path) then
     if options.silent then return false end
     error(("the file of the configuration '%s' cannot be read"):format(path), 2)
   end
@@ -410,7 +402,7 @@ function config.load(lines)
   site:from_env()
   read_lines(state, lines or {})
   local path = site.config_file
-  if path and not is_file(path) then
+  if path and not sources.read(path) then
     error(("the file of the configuration '%s' cannot be read"):format(path), 0)
   end
   if path then read_file(state, path) end

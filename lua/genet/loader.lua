@@ -11,6 +11,7 @@ local metrics = require "genet.metrics"
 local proxy = require "genet.proxy"
 local render = require "genet.render"
 local runner = require "genet.runner"
+local sources = require "genet.sources"
 
 local loader = {}
 
@@ -22,34 +23,6 @@ local function search_in(dir)
   directory = dir
   local paths = dir .. "/?.lua;" .. dir .. "/?/init.lua"
   if package.path:sub(1, #paths) ~= paths then package.path = paths .. ";" .. package.path end
-end
-
--- What make() returns, or, in the state of another thread, what it has returned in the first of
--- this generation: the files may say something else meanwhile.
-local function once(name, make)
-  local text, problem = generations.recall(name)
-  if not text then
-    text, problem = make()
-    if text then generations.record(name, text) end
-  end
-  return text, problem
-end
-
-local function read(file)
-  return once("file " .. file, function()
-    local handle, problem = io.open(file, "rb")
-    if not handle then return nil, problem end
-    local text <const> = handle:read("a")
-    handle:close()
-    return text
-  end)
-end
-
--- As loadfile(): a first line that begins with "#" is the shell's.
-local function load_file(file)
-  local text, problem = read(file)
-  if not text then return nil, problem end
-  return load((text:gsub("^\xEF\xBB\xBF", ""):gsub("^#[^\n]*", "")), "@" .. file)
 end
 
 local function list_scripts(dir)
@@ -69,7 +42,7 @@ end
 
 local function scripts_in(dir)
   local files = {}
-  local list = once("directory " .. dir, function()
+  local list = sources.once("directory " .. dir, function()
     return table.concat(list_scripts(dir), "\n")
   end)
   for file in list:gmatch("[^\n]+") do files[#files + 1] = file end
@@ -77,21 +50,20 @@ local function scripts_in(dir)
 end
 
 local function find_module(name)
-  return once("module " .. name, function()
+  return sources.once("module " .. name, function()
     return package.searchpath(name, package.path)
   end)
 end
 
--- Has modules of the site's own loaded by load_file(), and tells the host of their files.
+-- Has modules of the site's own loaded by sources.load(), and tells the host of their files.
 local function watch_modules()
   local search = package.searchers[2]
   package.searchers[2] = function(name)
     local file, problem = find_module(name)
     if not file then return problem end
     if file:find("^/usr/") then return search(name) end
-    generations.watch(file)
     local chunk
-    chunk, problem = load_file(file)
+    chunk, problem = sources.load(file)
     if not chunk then
       error(("error loading module '%s' from file '%s':\n\t%s"):format(name, file, problem), 0)
     end
@@ -100,8 +72,7 @@ local function watch_modules()
 end
 
 local function load_script(file)
-  generations.watch(file)
-  local chunk, problem = load_file(file)
+  local chunk, problem = sources.load(file)
   if not chunk then error(problem, 0) end
   runner.take()
   local result = chunk(file)

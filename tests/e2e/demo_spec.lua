@@ -21,6 +21,9 @@ describe("the scripts that come with Genet", function()
     {"/hello/world", "hello world"},
     {"/sum/40/2", '"sum":42'},
     {"/chat", "<title>Chat</title>"},
+    {"/", "It works"},
+    {"/blog/", "Flaskr"},
+    {"/notes/", "Notes"},
   }
   for _, case in ipairs(cases) do
     local target, text = table.unpack(case)

@@ -55,28 +55,36 @@ local function kinds(list)
   return count
 end
 
+-- Has a thread of the server blocked by C code in a request for /blocked: fopen(3) of a FIFO waits
+-- inside libc for a writer, whatever the host does. Returns the connection, and what unblocks it.
+local BLOCKED = [[
+  app:get("/blocked", function(req)
+    local file <close> = io.open(req.args.fifo)
+    return file:read("l") .. " in " .. genet.generation()
+  end)]]
+
+local function block(server)
+  local directory = support.directory()
+  local fifo = directory .. "/fifo"
+  assert(os.execute("mkfifo " .. fifo))
+  local connection = server:ask("/blocked?fifo=" .. fifo)
+  later(function()
+    connection:close()
+    support.remove(directory)
+  end)
+  return connection, function() support.write_file(fifo, "open\n") end
+end
+
 describe("a thread", function()
-  -- fopen(3) of a FIFO waits inside libc for a writer: it blocks the OS thread, whatever the host
-  -- does.
   it("that a C call blocks holds up no other", function()
-    local server = serve([[
-      app:get("/blocked", function(req)
-        local file <close> = io.open(req.args.fifo)
-        return file:read("l")
-      end)
+    local server = serve(BLOCKED .. [[
       app:get("/", function() return "free" end)]], {"--no-patch"})
-    local directory = support.directory()
-    later(function() support.remove(directory) end)
-    local blocked = {}
-    for i = 1, THREADS - 1 do
-      assert(os.execute("mkfifo " .. directory .. "/" .. i))
-      blocked[i] = server:ask(("/blocked?fifo=%s/%d"):format(directory, i))
-    end
+    local blocked, unblock = {}, {}
+    for i = 1, THREADS - 1 do blocked[i], unblock[i] = block(server) end
     for _ = 1, 20 do assert.equal("free", server:get("/").body) end
     for i, connection in ipairs(blocked) do
-      support.write_file(directory .. "/" .. i, "open\n")
-      assert.equal("open", connection:response("GET").body)
-      connection:close()
+      unblock[i]()
+      assert.equal("open in 1", connection:response("GET").body)
     end
   end)
 
@@ -330,6 +338,23 @@ describe("a reload", function()
   end)
 end)
 
+describe("a reload beside a blocked thread", function()
+  it("succeeds, and the thread follows before it serves again", function()
+    local server = serve(BLOCKED .. [[
+      app:get("/", function() return "in " .. genet.generation() end)]], {"--no-patch"}, 2)
+    local blocked, unblock = block(server)
+    assert.equal("in 1", server:get("/").body)
+    assert.equal(0, server:tell("reload").status)
+    assert.equal("in 2", server:get("/").body)
+    local other, unblock_other = block(server)
+    unblock()
+    assert.equal("open in 1", blocked:response("GET").body)
+    assert.equal("in 2", server:get("/").body)
+    unblock_other()
+    assert.equal("open in 2", other:response("GET").body)
+  end)
+end)
+
 describe("timers", function()
   it("that scripts start run once for all threads", function()
     local directory = support.directory()
@@ -361,6 +386,19 @@ describe("the end", function()
     assert.same({"answered", "answered", "answered", "answered"}, answers(connections))
     assert.equal(0, server:wait())
     server:stop()
+  end)
+
+  it("is not put off by a thread that is blocked, but it is no good one", function()
+    local server = support.serve{script = [[
+      local genet = require "genet"
+      local app = genet.app()
+      ]] .. BLOCKED .. "\nreturn app", args = {"--threaded=2", "--drain=0.1", "--no-patch"}}
+    later(function() server:clean() end)
+    block(server)
+    socket.sleep(0.2)
+    server:signal "TERM"
+    assert.equal(1, server:wait())
+    assert.matches("1 requests cannot be cancelled", server:stderr(), 1, true)
   end)
 
   it("cancels what does not end in time", function()
