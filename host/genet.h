@@ -93,7 +93,7 @@ void genet_reload(struct genet *);
 
 /* Has the files of the logs opened anew, for who has moved them. Any thread;
  * async-signal-safe. */
-void genet_reopen_logs(void);
+void genet_reopen_logs(struct genet *);
 
 /* Adds processes, or takes some away, where `processes` was given. Any thread;
  * async-signal-safe. */

@@ -270,7 +270,7 @@ static void on_scale(int sig)
 static void on_user_signal(int sig)
 {
     (void)sig;
-    genet_reopen_logs();
+    genet_reopen_logs(server);
 }
 
 static void on_ready(struct genet *g, void *arg)

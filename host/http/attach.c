@@ -1,6 +1,7 @@
 #include "attach.h"
 
 #include "../log.h"
+#include "../sched/errand.h"
 #include "../vm/inspect.h"
 
 #include <errno.h>
@@ -19,6 +20,9 @@ enum {
 struct gn_session {
     struct gn_list link; /* in control->sessions */
     struct gn_control *control;
+    struct gn_generations
+        *generations; /* of the worker, on whose thread it is served */
+    unsigned number;  /* of the worker */
     int fd;
     struct gn_fiber *worker; /* runs a command, or NULL */
     struct gn_fiber *reader; /* waits for its end, or NULL */
@@ -109,9 +113,9 @@ static const char *complain(struct gn_session *s, const char *why)
 /* The states that there are, the one that serves first; NULL behind them. */
 static void find_apps(const struct gn_session *s, struct gn_app *apps[3])
 {
-    const struct gn_generations *gs = s->control->generations;
-    apps[0] = gs->current;
-    apps[1] = gs->retiring;
+    const struct gn_generations *gs = s->generations;
+    apps[0] = gs->current ? gs->current : gs->retiring;
+    apps[1] = gs->current ? gs->retiring : NULL;
     apps[2] = NULL;
 }
 
@@ -210,14 +214,32 @@ static const char *do_cancel(struct gn_session *s, const char *arg)
     return "ok";
 }
 
+/* A verb of the control socket, which is obeyed on the thread of that. */
+struct wish {
+    struct gn_control *control;
+    const char *verb;
+    FILE *out;
+    bool granted;
+};
+
+static void grant(void *arg)
+{
+    struct wish *w = arg;
+    w->granted = gn_control_run(w->control, w->verb, w->out);
+}
+
 static const char *do_verb(struct gn_session *s, const char *verb)
 {
     struct page p;
     if (!begin_page(&p))
         return "failed";
-    bool ok = gn_control_run(s->control, verb, p.out);
-    send_page(s, &p, ok ? "out" : "err");
-    return ok ? "ok" : "failed";
+    struct wish w = {.control = s->control, .verb = verb, .out = p.out};
+    if (s->generations->sched == s->control->sched)
+        grant(&w);
+    else if (gn_elsewhere(s->control->sched, "console", grant, &w) < 0)
+        fputs("out of memory\n", p.out);
+    send_page(s, &p, w.granted ? "out" : "err");
+    return w.granted ? "ok" : "failed";
 }
 
 static const char *do_status(struct gn_session *s, const char *arg)
@@ -268,17 +290,25 @@ static const char *do_memory(struct gn_session *s, const char *arg)
                 pages * ((unsigned long)sysconf(_SC_PAGESIZE) / 1024));
     if (f)
         fclose(f);
-    fprintf(p.out, "fibers: %zu\n", s->control->generations->sched->fibers);
+    fprintf(p.out, "fibers: %zu\n", s->generations->sched->fibers);
     send_page(s, &p, "out");
     return "ok";
 }
 
 static const char *do_workers(struct gn_session *s, const char *arg)
 {
-    char text[64];
+    const struct gn_control_workers *ws = &s->control->workers;
+    struct page p;
     (void)arg;
-    int n = snprintf(text, sizeof text, "0  pid %d\n", (int)getpid());
-    send_frame(s, "out", text, (size_t)n);
+    if (!begin_page(&p))
+        return "failed";
+    if (ws->tell) {
+        ws->tell(ws->arg, p.out);
+        fprintf(p.out, "this is worker %u\n", s->number);
+    } else {
+        fprintf(p.out, "0  pid %d\n", (int)getpid());
+    }
+    send_page(s, &p, "out");
     return "ok";
 }
 
@@ -293,10 +323,11 @@ static const char *do_eval(struct gn_session *s, const char *text)
     static const char *const outcomes[] = {"ok", "failed", "more"};
     char *end = NULL;
     unsigned long number = *text == '@' ? strtoul(text + 1, &end, 10) : 0;
-    struct gn_app *app = end ? find_app(s, number) : s->control->generations->current;
+    struct gn_app *app = end ? find_app(s, number) : s->generations->current;
     text = end ? end : text;
     if (!app)
-        return complain(s, "there is no such generation\n");
+        return complain(s, end ? "there is no such generation\n"
+                               : "this worker has not loaded the scripts yet\n");
     struct gn_eval e = {.text = text, .write = write_out, .arg = s};
     gn_app_eval(app, &e);
     return outcomes[e.outcome];
@@ -398,7 +429,7 @@ static bool start_command(struct gn_session *s, char *text)
 {
     s->interrupted = false;
     s->text = text;
-    s->worker = gn_fiber_new(s->control->generations->sched, "attach", run_command, s);
+    s->worker = gn_fiber_new(s->generations->sched, "attach", run_command, s);
     return s->worker != NULL;
 }
 
@@ -422,25 +453,76 @@ static void finish(struct gn_session *s)
     while (s->worker)
         gn_park_shielded(GN_NEVER);
     free(s->text);
+}
+
+/* On the worker's thread. */
+static void converse(void *arg)
+{
+    struct gn_session *s = arg;
+    char kind[HEADER], *text;
+    if (send_all(s->fd, "ok\n", 3, 0))
+        while ((text = read_frame(s->fd, kind)) && obey(s, kind, text))
+            continue;
+    finish(s);
+}
+
+static void serve(struct gn_session *s)
+{
+    gn_list_append(&s->control->sessions, &s->link);
+    if (s->number)
+        gn_log(GN_INFO, "a console has been attached to worker %u", s->number);
+    else
+        gn_log(GN_INFO, "a console has been attached");
+    if (s->generations->sched == s->control->sched)
+        converse(s);
+    else if (gn_elsewhere(s->generations->sched, "console", converse, s) < 0)
+        dprintf(s->fd, "failed\nout of memory\n");
     gn_list_del(&s->link);
+}
+
+/* ---- whose it is ---- */
+
+static void refuse(const struct gn_control *c, int fd, const char *worker)
+{
+    if (c->workers.tell)
+        dprintf(fd, "failed\nthere is no worker '%s'; 'workers' lists them\n", worker);
+    else
+        dprintf(fd, "failed\nthere is no worker '%s': this host has one, 0\n", worker);
+}
+
+/* Tells where the console of a process is. Returns whether there is one. */
+static bool redirect(const struct gn_control *c, int fd, unsigned number)
+{
+    char path[sizeof c->address.sun_path + 16];
+    if (!c->workers.place ||
+        !c->workers.place(c->workers.arg, number, path, sizeof path))
+        return false;
+    dprintf(fd, "moved\n%s\n", path);
+    return true;
+}
+
+static struct gn_generations *find_worker(struct gn_control *c, unsigned number)
+{
+    if (number == c->workers.self)
+        return c->generations;
+    return c->workers.find ? c->workers.find(c->workers.arg, number) : NULL;
 }
 
 void gn_attach_serve(struct gn_control *control, int fd, const char *worker)
 {
     struct gn_session s = {.control = control, .fd = fd};
-    char kind[HEADER], *text;
-    if (*worker && strcmp(worker, "0") != 0) {
-        dprintf(fd, "failed\nthere is no worker '%s': this host has one, 0\n", worker);
-        return;
-    }
+    char *end;
     if (control->fd < 0)
         return; /* the host ends */
-    gn_list_append(&control->sessions, &s.link);
-    gn_log(GN_INFO, "a console has been attached");
-    if (send_all(fd, "ok\n", 3, 0))
-        while ((text = read_frame(fd, kind)) && obey(&s, kind, text))
-            continue;
-    finish(&s);
+    s.number = *worker ? (unsigned)strtoul(worker, &end, 10) : control->workers.self;
+    if (redirect(control, fd, s.number))
+        return;
+    bool good = !*worker || (end != worker && !*end);
+    s.generations = good ? find_worker(control, s.number) : NULL;
+    if (s.generations)
+        serve(&s);
+    else
+        refuse(control, fd, *worker ? worker : "0");
 }
 
 void gn_attach_end(struct gn_control *c)

@@ -1,8 +1,10 @@
 /* Consoles in a running host: `genet attach`.
  *
  * A client of the control socket that says "attach N", N the number of a worker from 0
- * on, gets "ok", and both sides speak frames from then on: a line "KIND LENGTH", and so
- * many bytes.
+ * on, or "attach", gets "ok", and both sides speak frames from then on: a line "KIND
+ * LENGTH", and so many bytes. Where workers are processes, the parent says "moved" and
+ * a line with the path of the worker's own socket. A console is served on the thread of
+ * its worker.
  *
  *     client:  run         a command, or Lua code
  *              interrupt   ends what runs
@@ -16,7 +18,8 @@
 
 #include "control.h"
 
-/* Serves a console on an accepted socket until either side ends it. May wait. */
+/* Serves a console of a worker, by its number or "", on an accepted socket until either
+ * side ends it. May wait. */
 void gn_attach_serve(struct gn_control *, int fd, const char *worker);
 
 /* Ends all consoles. */
@@ -25,7 +28,7 @@ void gn_attach_end(struct gn_control *);
 /* What a client needs. */
 struct gn_attach_options {
     const char *target; /* the path of a socket or a PID; NULL: the only host */
-    const char *worker; /* a number; "0" */
+    const char *worker; /* a number; "": whichever answers */
     char **commands;    /* to be run instead of reading some, ended by NULL; or NULL */
     /* Reads a line after a prompt; returns owned, NULL at the end. */
     char *(*read)(void *arg, const char *prompt);

@@ -169,20 +169,25 @@ static void find_path(const char *target, char *out, size_t room)
         snprintf(out, room, "%s/%s.sock", directory, target);
 }
 
-/* Returns whether the host lets us in; prints why not. */
-static bool enter(int fd, const char *worker)
+/* Takes a connected socket. Returns it, or that of the process where the worker is,
+ * once a host lets us in; -1 after it has told why not. */
+static int enter(int fd, const char *worker)
 {
     char line[HEADER], text[256];
     int n = snprintf(line, sizeof line, "attach %.16s\n", worker);
     if (!send_all(fd, line, (size_t)n) || !read_line(fd, line, sizeof line)) {
         fprintf(stderr, "genet: the host gave no answer: it may be another user's\n");
-        return false;
+        close(fd);
+        return -1;
     }
     if (strcmp(line, "ok") == 0)
-        return true;
-    bool more = read_line(fd, text, sizeof text);
+        return fd;
+    bool more = read_line(fd, text, sizeof text), moved = strcmp(line, "moved") == 0;
+    close(fd);
+    if (moved && more)
+        return (fd = gn_control_dial(text)) < 0 ? -1 : enter(fd, worker);
     fprintf(stderr, "genet: %s\n", more ? text : line);
-    return false;
+    return -1;
 }
 
 int gn_attach(const struct gn_attach_options *o)
@@ -200,10 +205,10 @@ int gn_attach(const struct gn_attach_options *o)
     struct sigaction action = {.sa_handler = on_interrupt};
     if (!o->commands)
         sigaction(SIGINT, &action, NULL);
-    if (!enter(fd, o->worker))
-        status = FAILED;
-    else
-        status = o->commands ? run_all(fd, o->commands) : converse(fd, o);
+    fd = enter(fd, o->worker);
+    if (fd < 0)
+        return FAILED;
+    status = o->commands ? run_all(fd, o->commands) : converse(fd, o);
     close(fd);
     return status;
 }

@@ -270,14 +270,16 @@ int gn_control_open(struct gn_control *c, struct gn_generations *gs, const char 
     return r;
 }
 
-void gn_control_close(struct gn_control *c)
+unsigned gn_control_close(struct gn_control *c)
 {
+    int64_t deadline = gn_after(2 * PATIENCE);
     if (c->fd < 0)
-        return;
+        return 0;
     unlink(c->address.sun_path);
     close(c->fd);
     c->fd = -1;
     gn_attach_end(c);
-    while (c->clients > 0)
+    while (c->clients > 0 && gn_now() < deadline)
         gn_sleep_until(gn_after(GN_MS));
+    return c->clients;
 }

@@ -19,6 +19,18 @@ struct gn_control_verb {
     bool (*fn)(void *arg, FILE *out);
 };
 
+/* The workers of a host that has several, for consoles; each may be NULL. */
+struct gn_control_workers {
+    unsigned self;                /* the number of the one that is asked */
+    void (*tell)(void *, FILE *); /* writes a line for each; must not wait */
+    /* What a thread of this number serves; NULL: there is none such. */
+    struct gn_generations *(*find)(void *, unsigned number);
+    /* Writes the path of the control socket of a process of this number. Returns false
+     * when there is none such. */
+    bool (*place)(void *, unsigned number, char *path, size_t room);
+    void *arg;
+};
+
 struct gn_control {
     struct gn_sched *sched;
     const struct gn_control_verb *verbs; /* ended by one without a name; borrowed */
@@ -28,6 +40,7 @@ struct gn_control {
     int64_t born;
     int fd;                  /* listens; -1 while closed */
     struct gn_list sessions; /* of attach.h */
+    struct gn_control_workers workers;
     unsigned clients;
     struct sockaddr_un address;
 };
@@ -43,11 +56,12 @@ int gn_control_open_with(struct gn_control *, struct gn_sched *,
                          char *error, size_t room);
 
 /* Ends the listening and removes the socket's file; waits until those who are being
- * answered have gone. May wait. */
-void gn_control_close(struct gn_control *);
+ * answered have gone, but not for ever. Returns how many have not: on a thread that is
+ * blocked. May wait. */
+unsigned gn_control_close(struct gn_control *);
 
 /* Does what a verb says, and writes its text. Returns whether it went well. May wait.
- */
+ * On the control's own thread. */
 bool gn_control_run(struct gn_control *, const char *verb, FILE *);
 
 /* Where hosts that are told nothing else have their sockets, as PID.sock:

@@ -124,15 +124,20 @@ int gn_stats_area_open(struct gn_stats_area *a, unsigned workers)
                    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED)
         return -errno;
-    *a = (struct gn_stats_area){workers, p};
+    *a = (struct gn_stats_area){workers, p, true};
     return 0;
+}
+
+void gn_stats_area_place(struct gn_stats_area *a, void *memory, unsigned workers)
+{
+    *a = (struct gn_stats_area){workers, memory, false};
 }
 
 void gn_stats_area_close(struct gn_stats_area *a)
 {
-    if (a->blocks)
+    if (a->mapped)
         munmap(a->blocks, a->workers * sizeof *a->blocks);
-    a->blocks = NULL;
+    *a = (struct gn_stats_area){0};
 }
 
 static struct gn_stats *own(const struct gn_telemetry *t)
@@ -154,7 +159,7 @@ static const struct value {
     {"genet_websockets", "gauge", "Open WebSockets.", "", SUM},
     {"genet_websockets_dropped_total", "counter",
      "WebSockets closed because they read too slowly.", "", SUM},
-    {"genet_topics", "gauge", "Topics that somebody listens to.", "", SUM},
+    {"genet_topics", "gauge", "Topics listened to, of each worker.", "", SUM},
     {"genet_subscriptions", "gauge", "Members of all topics.", "", SUM},
     {"genet_messages_published_total", "counter", "Messages published to topics.", "",
      SUM},
@@ -174,8 +179,8 @@ static const struct value {
     {"genet_lua_memory_bytes", "gauge", "Memory of the Lua states.", "", SUM},
     {"genet_generation", "gauge", "Generation of the scripts that serves.", "", MOST},
     {"genet_reloads_total", "counter", "Loads of the scripts by result.",
-     "result=\"ok\"", SUM},
-    {"genet_reloads_total", NULL, NULL, "result=\"failed\"", SUM},
+     "result=\"ok\"", MOST},
+    {"genet_reloads_total", NULL, NULL, "result=\"failed\"", MOST},
     {"genet_offload_queue", "gauge", "Jobs that wait for a thread of the pool.", "",
      SUM},
     {"genet_offload_threads", "gauge", "Threads of the pool by state.",
@@ -187,6 +192,23 @@ static const struct value {
 };
 enum { VALUES = sizeof values / sizeof *values };
 _Static_assert((int)VALUES <= (int)GN_VALUES, "a block has room for all values");
+
+static bool is_counter(int i)
+{
+    while (!values[i].type)
+        i--;
+    return strcmp(values[i].type, "counter") == 0;
+}
+
+void gn_stats_retire(struct gn_stats *s)
+{
+    for (int i = 0; i < VALUES; i++)
+        if (is_counter(i))
+            s->before[i] = s->values[i];
+        else
+            s->values[i] = 0;
+    s->in_flight = 0;
+}
 
 static size_t length(const struct gn_list *list)
 {
@@ -224,14 +246,15 @@ static double cpu_seconds(void)
 
 static double lua_memory(const struct gn_generations *gs)
 {
-    double kb = gs->current ? lua_gc(gs->current->vm.L, LUA_GCCOUNT) : 0;
-    return 1024 * (kb + (gs->retiring ? lua_gc(gs->retiring->vm.L, LUA_GCCOUNT) : 0));
+    double kb = gs && gs->current ? lua_gc(gs->current->vm.L, LUA_GCCOUNT) : 0;
+    return 1024 *
+           (kb + (gs && gs->retiring ? lua_gc(gs->retiring->vm.L, LUA_GCCOUNT) : 0));
 }
 
 static double calls(const struct gn_generations *gs, enum gn_call_kind kind)
 {
-    return (gs->current ? gs->current->vm.count[kind] : 0) +
-           (gs->retiring ? gs->retiring->vm.count[kind] : 0);
+    return (gs && gs->current ? gs->current->vm.count[kind] : 0) +
+           (gs && gs->retiring ? gs->retiring->vm.count[kind] : 0);
 }
 
 void gn_stats_refresh(struct gn_telemetry *t)
@@ -239,20 +262,21 @@ void gn_stats_refresh(struct gn_telemetry *t)
     struct gn_stats *s = own(t);
     struct gn_sched *sched = t->wires->sched;
     const struct gn_generations *gs = t->generations;
-    const struct gn_topics *topics = &t->hub->topics;
+    const struct gn_hub *hub = t->hub;
+    bool leads = gs && !gs->options.leader;
     struct gn_pool_state pool = {0};
-    if (sched->pool)
+    if (sched->pool && !t->guest)
         gn_pool_look(sched->pool, &pool);
     double ready = (double)(length(&sched->ready) + length(&sched->hogs) + 1);
     const double now[VALUES] = {
         (double)s->in_flight,
         (double)t->wires->count,
         (double)count_tenants(t->wires),
-        (double)t->hub->dropped,
-        (double)topics->names.count,
-        (double)topics->memberships.count,
-        (double)topics->published,
-        (double)topics->delivered,
+        hub ? (double)hub->dropped : 0,
+        hub ? (double)hub->topics.names.count : 0,
+        hub ? (double)hub->topics.memberships.count : 0,
+        hub ? (double)hub->published : 0,
+        hub ? (double)hub->topics.delivered : 0,
         ready,
         (double)sched->fibers - ready,
         calls(gs, GN_CALL_HOST),
@@ -262,18 +286,18 @@ void gn_stats_refresh(struct gn_telemetry *t)
         (double)sched->stalls,
         (double)sched->preemptions,
         lua_memory(gs),
-        gs->last,
-        (double)gs->loaded,
-        (double)gs->failed,
+        gs ? gs->last : 0,
+        leads ? gs->loaded : 0, /* who follows loads when it likes */
+        leads ? gs->failed : 0,
         pool.queued,
         pool.threads - pool.idle,
         pool.idle,
         (double)(gn_now() - t->born) / (double)GN_SECOND,
-        cpu_seconds(),
-        resident(),
+        t->guest ? 0 : cpu_seconds(),
+        t->guest ? 0 : resident(),
     };
     for (int i = 0; i < VALUES; i++)
-        s->values[i] = now[i];
+        s->values[i] = s->before[i] + now[i];
 }
 
 /* ---- for Lua ---- */
@@ -299,6 +323,8 @@ static int s_enable(lua_State *L)
     if (wanted)
         own(t)->used = true;
     gn_observer_set(t->observer, t->observer->log, wanted ? own(t) : NULL);
+    if (t->enabled)
+        t->enabled(t);
     return 0;
 }
 

@@ -45,7 +45,9 @@ struct gn_stats {
     atomic_bool used;
     atomic_llong in_flight;
     _Atomic double values[GN_VALUES]; /* as they were when they were last refreshed */
-    atomic_uint routes, series;       /* how many there are */
+    _Atomic double
+        before[GN_VALUES];      /* of counters: what earlier workers have counted */
+    atomic_uint routes, series; /* how many there are */
     char route[GN_ROUTES][GN_ROUTE_TEXT];
     struct gn_cell cells[GN_CELLS]; /* the first is for what has no other */
     struct gn_series serial[GN_SERIES];
@@ -54,7 +56,8 @@ struct gn_stats {
 /* The blocks of a host. Made before its workers are. */
 struct gn_stats_area {
     unsigned workers;
-    struct gn_stats *blocks; /* mapped, shared with forked children */
+    struct gn_stats *blocks;
+    bool mapped; /* by gn_stats_area_open() */
 };
 
 /* Where a worker finds what it is asked for. Everything is borrowed. */
@@ -63,14 +66,26 @@ struct gn_telemetry {
     unsigned worker; /* whose block is its own */
     struct gn_observer *observer;
     struct gn_wires *wires;
-    struct gn_hub *hub;
-    struct gn_generations *generations;
+    struct gn_hub *hub;                 /* NULL: it has none */
+    struct gn_generations *generations; /* the same */
+    bool guest; /* it shares its process with another, who tells of that */
     int64_t born;
+    void (*enabled)(struct gn_telemetry *); /* it has been settled whether requests are
+                                               counted; must not wait; or NULL */
 };
 
-/* Maps the blocks; untouched they take no memory. Returns 0 or a negative errno. */
+/* Maps the blocks, for threads and forked children; untouched they take no memory.
+ * Returns 0 or a negative errno. */
 int gn_stats_area_open(struct gn_stats_area *, unsigned workers);
+
+/* The same in zeroed memory that others have mapped. */
+void gn_stats_area_place(struct gn_stats_area *, void *memory, unsigned workers);
+
 void gn_stats_area_close(struct gn_stats_area *);
+
+/* For who has seen the worker of a block end, before there is another: what it has
+ * counted stays, what it had is gone. */
+void gn_stats_retire(struct gn_stats *);
 
 /* Counts an answer. `route` is a number of gn_stats_route(), or 0. */
 void gn_stats_answer(struct gn_stats *, unsigned route, const char *method, int status,

@@ -211,7 +211,6 @@ size_t gn_topics_publish(struct gn_topics *ts, const char *name, size_t n,
     struct topic *t = find(ts, hash_name(ts, name, n), name, n);
     struct membership here = {0}, end = {0};
     size_t taken = 0;
-    ts->published++;
     if (!t)
         return 0;
     gn_list_push(&t->members, &here.link);

@@ -6,7 +6,7 @@
 #include <cpuid.h>
 #endif
 
-bool gn_tsc_is_even;
+atomic_bool gn_tsc_is_even;
 
 static const int64_t ENOUGH = 10 * GN_SECOND; /* to know the ratio for good */
 

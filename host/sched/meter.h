@@ -6,6 +6,7 @@
 
 #include "clock.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -44,11 +45,13 @@ static inline uint64_t gn_tsc(void)
 }
 #endif
 
-extern bool gn_tsc_is_even; /* set by gn_meter_start() */
+extern atomic_bool gn_tsc_is_even; /* set by gn_meter_start() */
 
 static inline uint64_t gn_meter_ticks(void)
 {
-    return gn_tsc_is_even ? gn_tsc() : (uint64_t)gn_now();
+    return atomic_load_explicit(&gn_tsc_is_even, memory_order_relaxed)
+               ? gn_tsc()
+               : (uint64_t)gn_now();
 }
 
 /* Begins to measure; again is allowed. */
