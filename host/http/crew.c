@@ -95,8 +95,16 @@ static void keep_up(struct gn_hand *h)
 static void follow(void *arg)
 {
     struct order *o = arg;
-    if (o->hand->generations.current && is_behind(o->hand))
+    if (!o->hand->generations.current)
+        gn_lookout_count(&o->hand->lookout, atomic_load(&o->hand->crew->counts));
+    else if (is_behind(o->hand))
         keep_up(o->hand);
+}
+
+static void follow_at_desk(void *arg)
+{
+    struct gn_crew *c = arg;
+    gn_lookout_count(&c->lookout, atomic_load(&c->counts));
 }
 
 static void publish(struct gn_crew *c, struct gn_app *a)
@@ -105,12 +113,15 @@ static void publish(struct gn_crew *c, struct gn_app *a)
     gn_sources_unref(c->sources);
     c->sources = gn_sources_ref(a->sources);
     atomic_store(&c->latest, a->vm.number);
+    atomic_store(&c->counts,
+                 c->options.leader->options.telemetry->observer->stats != NULL);
     pthread_mutex_unlock(&c->lock);
 }
 
 void gn_crew_follow(struct gn_crew *c)
 {
     publish(c, c->options.leader->current);
+    gn_elsewhere(c->desk.sched, "desk", follow_at_desk, c);
     unsigned late = order_all(c, follow, GN_NEVER, gn_after(PATIENCE));
     if (late > 0)
         gn_log(GN_WARN, "generation %u: %u threads are busy, and follow later",
@@ -121,9 +132,12 @@ void gn_crew_handle(struct gn_request *r)
 {
     struct gn_counter *counter = gn_sched_self()->owner;
     struct gn_hand *h = gn_container_of(counter, struct gn_hand, counter);
+    bool there = !r->wire->hung_up;
     if (is_behind(h))
         keep_up(h);
-    if (h->generations.current)
+    if (there && gn_wire_has_gone(r->wire))
+        r->wire->broken = r->wire->ended = true; /* while that was loaded */
+    else if (h->generations.current)
         gn_generations_handle(&h->generations, r);
     else
         gn_respond_error(r, 503, NULL);

@@ -53,6 +53,7 @@ struct gn_crew {
     struct gn_reception reception;
     struct gn_lookout lookout;  /* on the same thread, for heads that are refused */
     atomic_uint latest;         /* the number of the leader's generation; any thread */
+    atomic_bool counts;         /* whether that serves metrics; any thread */
     pthread_mutex_t lock;       /* protects `sources` */
     struct gn_sources *sources; /* of that generation, a reference */
     char error[300]; /* why it could not start, under `lock`; "": as the errno says */

@@ -1,33 +1,17 @@
 #include "lookout.h"
 
 #include "../log.h"
-#include "../sched/errand.h"
 
 #include <stdio.h>
 
 /* ---- once a second ---- */
-
-/* On the other's thread, which counts from the first time on. */
-static void refresh_other(void *arg)
-{
-    struct gn_lookout *l = arg;
-    struct gn_stats *own = &l->telemetry.area->blocks[l->telemetry.worker];
-    if (!l->observer.stats)
-        gn_observer_set(&l->observer, l->observer.log, own);
-    own->used = true;
-    gn_stats_refresh(&l->telemetry);
-}
 
 static void refresh_often(void *arg)
 {
     struct gn_lookout *l = arg;
     while (!l->closing && l->observer.stats) {
         gn_stats_refresh(&l->telemetry);
-        if (l->other)
-            gn_elsewhere(l->other->telemetry.wires->sched, "statistics", refresh_other,
-                         l->other);
-        if (!l->closing)
-            gn_park_shielded(gn_after(GN_SECOND));
+        gn_park_shielded(gn_after(GN_SECOND));
     }
     l->refresher = NULL;
     if (l->closer)
@@ -39,6 +23,19 @@ static void on_enabled(struct gn_telemetry *t)
     struct gn_lookout *l = gn_container_of(t, struct gn_lookout, telemetry);
     if (!l->refresher && !l->closing && l->observer.stats)
         l->refresher = gn_fiber_new(gn_sched_self(), "statistics", refresh_often, l);
+}
+
+void gn_lookout_count(struct gn_lookout *l, bool wanted)
+{
+    struct gn_telemetry *t = &l->telemetry;
+    struct gn_stats *own = &t->area->blocks[t->worker];
+    if (wanted == (l->observer.stats != NULL))
+        return;
+    if (wanted)
+        own->used = true;
+    gn_observer_set(&l->observer, l->observer.log, wanted ? own : NULL);
+    if (t->enabled)
+        t->enabled(t);
 }
 
 /* ---- life ---- */

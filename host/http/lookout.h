@@ -19,8 +19,6 @@ struct gn_lookout {
     struct gn_lookout_options options;
     struct gn_observer observer;
     struct gn_telemetry telemetry;
-    struct gn_lookout *other;   /* on another thread, which has no state to tell it that
-                                   an app serves metrics; NULL */
     struct gn_fiber *refresher; /* NULL: nobody wants metrics */
     struct gn_fiber *closer;    /* waits for its end, or NULL */
     bool closing;
@@ -34,6 +32,11 @@ void gn_lookout_init(struct gn_lookout *, const struct gn_lookout_options *,
 /* Begins to write the access log, and observes the requests of its wires. On the thread
  * of its wires. Returns 0, or -1 with a line in `error`. */
 int gn_lookout_open(struct gn_lookout *, char *error, size_t room);
+
+/* Has it count from the next request on, or not any more. On the same thread. The state
+ * of a worker sees to that, too, see gn_telemetry; this is for one that has none yet.
+ */
+void gn_lookout_count(struct gn_lookout *, bool wanted);
 
 /* Writes what is left of the log. On the same thread. May wait; does nothing to one
  * that has not been opened. */

@@ -699,7 +699,6 @@ static int open_crew(struct genet *g)
     int r = gn_crew_open(&g->crew, &o);
     if (r < 0)
         return fail(g, *g->crew.error ? g->crew.error : strerror(-r));
-    g->lookout.other = &g->crew.lookout;
     gn_crew_follow(&g->crew);
     g->wires = &g->crew.reception.wires;
     return 0;

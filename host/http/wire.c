@@ -103,6 +103,11 @@ static void on_hang_up(struct gn_wire *w, uint32_t events)
     }
 }
 
+bool gn_wire_has_gone(const struct gn_wire *w)
+{
+    return w->hung_up && has_left(w);
+}
+
 static void push_held(struct gn_wire *w);
 
 /* TLS may have to write in order to read, and the other way round: there each event is

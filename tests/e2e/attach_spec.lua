@@ -19,7 +19,10 @@ function global_function() return "from the script" end
 return app
 ]]
 
-local function serve() return support.serve{script = script} end
+local function serve()
+  support.only("default", "a console is of one worker; see workers_spec.lua", pending)
+  return support.serve{script = script}
+end
 
 local function attach(server, ...)
   local arguments = {"attach", "--control", server:control()}
