@@ -205,15 +205,16 @@ for name, mode in pairs{threads = "--threaded=3", processes = "--processes=2"} d
     end)
 
     it("ends while a console is open in a worker", function()
-      serve(mode)
+      serve(mode, "--drain", "0.2")
       local _, workers = ask_several("/slow")
       local client = assert(io.popen(("exec setpriv --pdeathsig KILL %s attach --control %s "
         .. "--worker %s -e 'print(1) genet.sleep(60)' 2>&1"):format(support.binary,
         server:control(), (next(workers)))))
       assert.equal("1", client:read("l"))
-      client:close()
       server:signal("TERM")
       assert.equal(0, server:wait())
+      assert.truthy(client:read("a"):find("cancelled", 1, true))
+      client:close()
       stop()
     end)
   end)

@@ -47,6 +47,11 @@ static void processes_share_it(void **state)
     b->lines[3].connections = 7;
     assert_int_equal(other->lines[3].connections, 7);
     assert_memory_equal(other->secret, b->secret, GN_SECRET);
+    char *here = gn_board_memory(b), *there = gn_board_memory(other);
+    assert_true(here >= (char *)&b->lines[4]);
+    assert_int_equal(here[4 * 100 - 1], 0);
+    here[4 * 100 - 1] = 'x';
+    assert_int_equal(there[4 * 100 - 1], 'x');
     gn_board_free(other);
 }
 

@@ -80,12 +80,37 @@ static void what_does_not_fit_is_counted_as_other(void **state)
     gn_stats_area_close(&area);
 }
 
+/* A worker that has died leaves what it has counted to the next in its place. */
+static void counters_outlive_their_worker(void **state)
+{
+    struct gn_stats_area area;
+    (void)state;
+    assert_int_equal(gn_stats_area_open(&area, 1), 0);
+    struct gn_stats *s = &area.blocks[0];
+    gn_stats_answer(s, gn_stats_route(s, "/a"), "GET", 200, 0);
+    gn_stats_add(&s->in_flight, 3);
+    for (int i = 0; i < GN_VALUES; i++)
+        s->values[i] = 7;
+    gn_stats_retire(s);
+    assert_int_equal(cell(s, 0)->answers[0].count, 1);
+    assert_int_equal(s->in_flight, 0);
+    int kept = 0, gone = 0;
+    for (int i = 0; i < GN_VALUES; i++) {
+        kept += s->values[i] == 7 && s->before[i] == 7;
+        gone += s->values[i] == 0 && s->before[i] == 0;
+    }
+    assert_in_range(kept, 5, 12);  /* counters */
+    assert_in_range(gone, 12, 25); /* what it had at that moment */
+    gn_stats_area_close(&area);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_forked_worker_counts_for_all),
         cmocka_unit_test(a_route_has_one_number),
         cmocka_unit_test(what_does_not_fit_is_counted_as_other),
+        cmocka_unit_test(counters_outlive_their_worker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
