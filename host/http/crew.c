@@ -175,6 +175,7 @@ static void open_hand(void *arg)
     options.hub = &h->hub;
     options.watcher = NULL;
     options.swapped = NULL;
+    options.on_load = NULL;
     options.role = &h->role;
     options.record = false;
     options.leader = co->leader;

@@ -4,7 +4,10 @@
 
 #if defined(__SANITIZE_THREAD__)
 #include <sanitizer/tsan_interface.h>
+/* For what it calls itself in a thread that it has not prepared yet. */
+#define GN_WITHOUT_TSAN __attribute__((no_sanitize_thread))
 #else
+#define GN_WITHOUT_TSAN
 #define __tsan_get_current_fiber() ((void *)0)
 #define __tsan_create_fiber(flags) ((void *)0)
 #define __tsan_destroy_fiber(fiber) ((void)(fiber))
