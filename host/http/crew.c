@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const int64_t RETRY = GN_SECOND;        /* after a load that has failed */
 static const int64_t PATIENCE = 2 * GN_SECOND; /* with a thread that is blocked */
@@ -87,6 +88,7 @@ static void keep_up(struct gn_hand *h)
         h->failed = latest;
         h->retry = gn_after(RETRY);
     }
+    atomic_store(&h->serving, h->generations.last);
     gn_sources_unref(sources);
 }
 
@@ -125,6 +127,24 @@ void gn_crew_handle(struct gn_request *r)
         gn_generations_handle(&h->generations, r);
     else
         gn_respond_error(r, 503, NULL);
+}
+
+/* ---- looking at them ---- */
+
+struct gn_hand *gn_crew_hand(struct gn_crew *c, unsigned number)
+{
+    return number >= 1 && number <= c->options.count ? &c->hands[number - 1] : NULL;
+}
+
+void gn_crew_tell(struct gn_crew *c, FILE *out)
+{
+    for (unsigned i = 0; i < c->options.count; i++) {
+        unsigned serving = atomic_load(&c->hands[i].serving);
+        if (serving)
+            fprintf(out, "%u  thread, generation %u\n", i + 1, serving);
+        else
+            fprintf(out, "%u  thread, has served nothing yet\n", i + 1);
+    }
 }
 
 /* ---- the end ---- */
@@ -166,6 +186,36 @@ unsigned gn_crew_drain(struct gn_crew *c, int64_t deadline)
 
 /* ---- life ---- */
 
+/* Returns whether that went well. */
+static bool open_lookout(struct gn_crew *c, struct gn_lookout *l,
+                         const struct gn_telemetry *where)
+{
+    char error[sizeof c->error];
+    gn_lookout_init(l, &c->options.lookout, where);
+    l->telemetry.born = c->options.born;
+    l->telemetry.guest = true;
+    if (gn_lookout_open(l, error, sizeof error) == 0)
+        return true;
+    pthread_mutex_lock(&c->lock);
+    memcpy(c->error, error, sizeof error);
+    pthread_mutex_unlock(&c->lock);
+    return false;
+}
+
+static void open_desk(void *arg)
+{
+    struct gn_crew *c = arg;
+    open_lookout(c, &c->lookout,
+                 &(struct gn_telemetry){.worker = c->options.count + 1,
+                                        .wires = &c->reception.wires});
+}
+
+static void close_desk(void *arg)
+{
+    struct gn_crew *c = arg;
+    gn_lookout_close(&c->lookout);
+}
+
 static void open_hand(void *arg)
 {
     struct order *o = arg;
@@ -173,6 +223,7 @@ static void open_hand(void *arg)
     const struct gn_crew_options *co = &h->crew->options;
     struct gn_generations_options options = co->leader->options;
     options.hub = &h->hub;
+    options.telemetry = &h->lookout.telemetry;
     options.watcher = NULL;
     options.swapped = NULL;
     options.on_load = NULL;
@@ -183,6 +234,11 @@ static void open_hand(void *arg)
                                co->count};
     gn_hub_init(&h->hub, h->runner.sched, &co->hub);
     gn_generations_init(&h->generations, h->runner.sched, &options);
+    o->left = !open_lookout(h->crew, &h->lookout,
+                            &(struct gn_telemetry){.worker = h->role.index,
+                                                   .wires = &h->counter.wires,
+                                                   .hub = &h->hub,
+                                                   .generations = &h->generations});
     if (gn_guard_start(&options.limits) < 0)
         gn_log(GN_WARN, "no timer: what computes for long is not preempted");
 }
@@ -191,6 +247,7 @@ static void close_hand(void *arg)
 {
     struct order *o = arg;
     gn_generations_close(&o->hand->generations);
+    gn_lookout_close(&o->hand->lookout);
     gn_hub_term(&o->hand->hub);
     gn_wires_term(&o->hand->counter.wires);
 }
@@ -219,9 +276,12 @@ int gn_crew_open(struct gn_crew *c, const struct gn_crew_options *o)
         r = start_hand(c, i);
         c->options.count += r == 0;
     }
-    if (r == 0)
-        order_all(c, open_hand, GN_NEVER, GN_NEVER);
     gn_wires_init(&c->reception.wires, c->desk.sched, &o->wires);
+    unsigned bad = r == 0 ? order_all(c, open_hand, GN_NEVER, GN_NEVER) : 0;
+    if (r == 0)
+        r = gn_elsewhere(c->desk.sched, "desk", open_desk, c);
+    if (r == 0 && (bad > 0 || *c->error))
+        r = -ENOMEM;
     return r;
 }
 
@@ -229,6 +289,8 @@ void gn_crew_close(struct gn_crew *c)
 {
     if (c->options.count > 0 && c->hands[0].hub.sched)
         order_all(c, close_hand, GN_NEVER, GN_NEVER);
+    if (c->lookout.telemetry.wires)
+        gn_elsewhere(c->desk.sched, "desk", close_desk, c);
     for (unsigned i = 0; i < c->options.count; i++)
         gn_runner_stop(&c->hands[i].runner);
     gn_runner_stop(&c->desk);

@@ -3,6 +3,7 @@
 #include "../sched/errand.h"
 #include "../vm/copy.h"
 #include "../vm/core.h"
+#include "stats.h"
 #include "watcher.h"
 
 #include <errno.h>
@@ -270,4 +271,5 @@ static int open_module(lua_State *L)
 void gn_generations_register(lua_State *L, struct gn_generations *gs)
 {
     gn_vm_preload(L, "genet.generations", open_module, gs);
+    gn_stats_register(L, gs ? gs->options.telemetry : NULL);
 }

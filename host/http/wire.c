@@ -97,8 +97,10 @@ static bool has_left(const struct gn_wire *w)
 static void on_hang_up(struct gn_wire *w, uint32_t events)
 {
     w->hung_up = true;
-    if (w->on_gone && (events & (EPOLLHUP | EPOLLERR) || has_left(w)))
+    if (w->on_gone && (events & (EPOLLHUP | EPOLLERR) || has_left(w))) {
+        w->gone = true;
         w->on_gone(w);
+    }
 }
 
 static void push_held(struct gn_wire *w);

@@ -9,7 +9,7 @@ static int fd;
 static int open_board(void **state)
 {
     (void)state;
-    assert_int_equal(gn_board_new(&b, &fd, 4), 0);
+    assert_int_equal(gn_board_new(&b, &fd, 4, 100), 0);
     for (unsigned i = 0; i < 3; i++)
         b->lines[i].standing = GN_SERVING;
     return 0;
