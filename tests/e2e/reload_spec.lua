@@ -463,7 +463,9 @@ describe("a reload", function()
       for _, target in ipairs{"/", "/stream", "/not/there"} do
         assert.equal("1", server:get(target).headers["x-genet-generation"], target)
       end
-      assert.truthy(body():find("^one\n<script>.*/_genet/live%?1"))
+      local page = server:get("/", {"Accept: text/html,*/*"}).body
+      assert.truthy(page:find("^one\n<script>.*/_genet/live%?1"))
+      assert.equal("one", body(), "no script for who shows no pages")
       assert.is_nil(body("/reload"):find("script", 1, true), "no script in JSON")
     end)
 
