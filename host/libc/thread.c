@@ -32,7 +32,7 @@ struct thread {
 static struct {
     pthread_key_t key[KEYS];
     void (*destructor[KEYS])(void *);
-    int count;
+    atomic_int count; /* goes up once the key is there; any thread */
 } keys;
 
 static _Thread_local struct {
@@ -272,7 +272,8 @@ int pthread_key_create(pthread_key_t *key, void (*destructor)(void *))
     int r = gn_real()->pthread_key_create(key, NULL);
     if (r == 0) {
         keys.key[keys.count] = *key;
-        keys.destructor[keys.count++] = destructor;
+        keys.destructor[keys.count] = destructor;
+        keys.count++;
     }
     return r;
 }

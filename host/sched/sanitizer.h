@@ -1,4 +1,5 @@
-/* What sanitizers are told of stacks that change: nothing in other builds. */
+/* What sanitizers are told of stacks that change, and of order that they do not see:
+ * nothing in other builds. */
 #ifndef GN_SANITIZER_H
 #define GN_SANITIZER_H
 
@@ -12,6 +13,8 @@
 #define __tsan_create_fiber(flags) ((void *)0)
 #define __tsan_destroy_fiber(fiber) ((void)(fiber))
 #define __tsan_switch_to_fiber(fiber, flags) ((void)(fiber))
+#define __tsan_acquire(address) ((void)(address))
+#define __tsan_release(address) ((void)(address))
 #endif
 
 #if defined(__SANITIZE_ADDRESS__)
