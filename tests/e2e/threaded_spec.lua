@@ -140,6 +140,20 @@ describe("a thread", function()
   end)
 end)
 
+describe("genet status", function()
+  it("tells of each thread, and what it has been asked", function()
+    local server = serve([[app:get("/", function() return "hello" end)]], {}, 2)
+    for _ = 1, 3 do server:get("/") end
+    local told = server:tell("status").out
+    assert.matches("\n0  the leader, which serves nothing, pid %d+, generation 1\n", told)
+    local sum = 0
+    for requests in told:gmatch("thread, generation 1, (%d+) requests") do
+      sum = sum + tonumber(requests)
+    end
+    assert.equal(3, sum)
+  end)
+end)
+
 describe("connections", function()
   local HELLO = 'app:get("/", function() return "hello" end)'
 
