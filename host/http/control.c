@@ -39,6 +39,8 @@ static bool status(void *arg, FILE *out)
         tell_generation(out, gs->retiring, "retires");
     if (gs->error)
         fprintf(out, "the latest load failed: %s\n", gs->error);
+    if (c->workers.tell)
+        c->workers.tell(c->workers.arg, out);
     return true;
 }
 

@@ -155,7 +155,8 @@ void gn_crew_tell(struct gn_crew *c, FILE *out)
     for (unsigned i = 0; i < c->options.count; i++) {
         unsigned serving = atomic_load(&c->hands[i].serving);
         if (serving)
-            fprintf(out, "%u  thread, generation %u\n", i + 1, serving);
+            fprintf(out, "%u  thread, generation %u, %llu requests\n", i + 1, serving,
+                    (unsigned long long)atomic_load(&c->hands[i].requests));
         else
             fprintf(out, "%u  thread, has served nothing yet\n", i + 1);
     }
@@ -240,7 +241,9 @@ static void open_hand(void *arg)
     options.telemetry = &h->lookout.telemetry;
     options.watcher = NULL;
     options.swapped = NULL;
+    options.on_load = NULL;
     options.role = &h->role;
+    options.requests = &h->requests;
     options.record = false;
     options.leader = co->leader;
     h->role = (struct gn_role){GN_MODE_THREADED, (unsigned)(h - h->crew->hands) + 1,

@@ -30,6 +30,7 @@ struct gn_hand {
     struct gn_generations generations;
     atomic_uint serving; /* the number of the generation that serves; 0: it has had no
                             request yet; any thread */
+    _Atomic uint64_t requests; /* that it has been given; any thread */
     unsigned failed; /* the number of the generation that it could not load, and ... */
     int64_t retry;   /* ... when it tries again */
 };

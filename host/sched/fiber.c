@@ -15,7 +15,7 @@
 
 static _Thread_local struct gn_fiber *self;
 
-__attribute__((noinline)) struct gn_fiber *gn_fiber_self(void)
+__attribute__((noinline)) GN_WITHOUT_TSAN struct gn_fiber *gn_fiber_self(void)
 {
     struct gn_fiber *f = self;
     __asm__ volatile("" : "+r"(f)); /* no caller may assume that two calls agree */

@@ -1,5 +1,6 @@
 --- What debug mode adds to an app, for who writes its scripts: each answer says which generation
--- has made it, and each page reloads itself when another serves, or shows why none does.
+-- has made it, and each page that a browser shows reloads itself when another serves, or tells why
+-- none does.
 -- @module genet.live
 
 local debugpage = require "genet.debugpage"
@@ -58,9 +59,11 @@ local function tell(req, mine, allowed)
   end
 end
 
-local function is_page(head)
+-- Whether the answer is a page, asked for by what shows pages.
+local function is_page(x, head)
   local lower = head:lower()
-  return lower:find("content-type: text/html", 1, true)
+  return (exchange.header(x, "accept") or ""):find("text/html", 1, true)
+    and lower:find("content-type: text/html", 1, true)
     and not lower:find("content-length:", 1, true)
     and not lower:find("content-encoding:", 1, true)
 end
@@ -83,16 +86,16 @@ function live.attach(app, number, allowed)
   end
 
   local dispatch, failed = app.dispatch, app.failed
-  function app:dispatch(...)
-    local status, head, body = dispatch(self, ...)
+  function app:dispatch(x, ...)
+    local status, head, body = dispatch(self, x, ...)
     if not status then return nil end
-    return status, head .. header, is_page(head) and body .. script or body
+    return status, head .. header, is_page(x, head) and body .. script or body
   end
 
-  function app:failed(...)
-    local status, head, body, logged = failed(self, ...)
+  function app:failed(x, ...)
+    local status, head, body, logged = failed(self, x, ...)
     if not status then return nil, nil, nil, logged end
-    return status, head .. header, is_page(head) and body .. script or body, logged
+    return status, head .. header, is_page(x, head) and body .. script or body, logged
   end
 end
 

@@ -191,13 +191,13 @@ describe("debug mode", function()
   it("leaves alone what is answered on purpose", function()
     local cases = {
       {"/abort", 500, "500 Internal Server Error\nmeant\n"},
-      {"/group/?what=special", 418, "handled\n"},
+      {"/group/?what=special", 418, "handled"},
       {"/nowhere", 404, "404 Not Found\n"},
     }
     for _, case in ipairs(cases) do
       local answer = server:get(case[1])
       assert.equal(case[2], answer.status)
-      assert.equal(case[3], answer.body:match("^([^<]-\n?)\n?<") or answer.body)
+      assert.equal(case[3], answer.body)
     end
   end)
 

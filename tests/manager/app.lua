@@ -34,6 +34,15 @@ app:get("/elsewhere", function() return genet.redirect("http://example.org/") en
 app:post("/keep", function() return genet.redirect("/json", 307) end)
 app:get("/loop", function() return genet.redirect("/loop") end)
 
+app:get("/current/<name>", function(req)
+  genet.sleep(1)
+  local _, path = genet.spawn(function()
+    genet.sleep(1)
+    return genet.request().path
+  end):wait()
+  return {mine = genet.request() == req, path = path}
+end)
+
 app:get("/fails", function() error("it fails") end)
 app:get("/forbidden", function() genet.abort(403, "not you") end)
 app:get("/handled", function() error{kind = "handled"} end)

@@ -51,6 +51,7 @@ end
 
 -- Runs on a task of its own, which stands for the request.
 local function serve(app, x)
+  x:begin()
   local given = x.request
   local ok, status, head, body = xpcall(app.dispatch, keep_traceback(x), app, x.number,
     given.method, given.path)

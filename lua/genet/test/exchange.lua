@@ -3,6 +3,7 @@
 -- @module genet.test.exchange
 
 local exchange = require "genet.exchange"
+local task = require "genet.task"
 local tasks = require "genet.tasks"
 
 local fake = {}
@@ -11,6 +12,7 @@ local Exchange = {}
 Exchange.__index = Exchange
 
 local open = {} -- by number
+local serving = setmetatable({}, {__mode = "k"}) -- exchanges by the task that answers
 local last = 0
 
 local MAX_BODY = 8 << 20
@@ -52,6 +54,11 @@ function Exchange:answer(status, head, body)
   if not self:is_silent() then self.pieces[1] = body ~= "" and body or nil end
   self.complete = true
   self:wake()
+end
+
+--- The running task, and those that it starts, are for this exchange.
+function Exchange:begin()
+  serving[task.current()] = self
 end
 
 --- Nothing more will come: calls what waits for that.
@@ -248,5 +255,18 @@ function fake.install(module, own)
 end
 
 fake.install(exchange, functions)
+
+local current = exchange.current
+
+-- The exchange that the running task, or one that it descends from, answers.
+function exchange.current()
+  local at = tasks.current()
+  while at do
+    local self = serving[at]
+    if self and not self.ended then return self.number end
+    at = at.parent
+  end
+  return current()
+end
 
 return fake

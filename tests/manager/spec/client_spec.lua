@@ -49,6 +49,17 @@ describe("a request", function()
     }):json())
   end)
 
+  it("is the current one for its handler and for the tasks of that", function()
+    assert.is_nil(genet.request())
+    local answers = assert(genet.all{
+      one = function() return client:get("/current/1"):json() end,
+      two = function() return client:get("/current/2"):json() end,
+    })
+    assert.same({mine = true, path = "/current/1"}, answers.one)
+    assert.same({mine = true, path = "/current/2"}, answers.two)
+    assert.is_nil(genet.request())
+  end)
+
   it("has any method", function()
     for _, verb in ipairs{"put", "patch", "delete"} do
       assert.equal(verb:upper(), client[verb](client, "/echo"):json().method)
