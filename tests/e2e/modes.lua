@@ -20,7 +20,7 @@ modes.left_out = {
     manager = NO_SERVER, process_topics = NO_SERVER, processes = NO_SERVER,
     readme = NO_SERVER, redis_sessions = NO_SERVER, run = NO_SERVER, startup = NO_SERVER,
     stdio = NO_SERVER, systemd = NO_SERVER, threaded = NO_SERVER,
-    websocket_faults = "as faults",
+    websocket_faults = "as faults", workers = NO_SERVER,
   },
   threaded = {
     concurrency = CROWD, fairness = MEET, http_client = MEET, luasocket = MEET, postgres = MEET,
