@@ -40,14 +40,18 @@ struct genet_options {
     double ws_ping;        /* seconds of silence until one is pinged; 0: never; 30 */
     double drain;          /* seconds that requests may go on after genet_stop(); 30 */
     double load_timeout;   /* seconds that loading the scripts may take; 10 */
-    const char *state;     /* directory of genet.shared, where it survives; NULL: in memory */
-    size_t shared_memory;  /* bytes of all entries of genet.shared; 64 MiB */
-    const char *control;   /* path of the control socket; NULL: see `genet status` */
+    const char
+        *state; /* directory of genet.shared, where it survives; NULL: in memory */
+    size_t shared_memory;   /* bytes of all entries of genet.shared; 64 MiB */
+    const char *control;    /* path of the control socket; NULL: see `genet status` */
+    const char *access_log; /* where a line for each request goes; NULL: nowhere */
+    const char *log_format; /* common, combined, json, dev or variables; "combined" */
+    bool request_ids;       /* answers and log lines tell the id of the request */
     const char *const *config; /* "NAME=VALUE" for app.config, ended by NULL; NULL */
     const char *bus;           /* URL of the Redis that carries what is published to */
     /* other hosts, redis://[[USER]:PASSWORD@]HOST[:PORT] or redis+unix:///PATH; NULL */
-    bool patch;                /* let io and os wait cooperatively; true */
-    bool reload;               /* load them again when one has changed */
+    bool patch;    /* let io and os wait cooperatively; true */
+    bool reload;   /* load them again when one has changed */
     int threads;   /* that each have a Lua state and run requests one at a time; 0: none
                     */
     int processes; /* that each serve as one without; 0: this one alone. They are this
@@ -86,6 +90,10 @@ void genet_stop(struct genet *);
  * certificates, for new connections. What cannot be loaded is logged, and the old
  * stays. Any thread; async-signal-safe. */
 void genet_reload(struct genet *);
+
+/* Has the files of the logs opened anew, for who has moved them. Any thread;
+ * async-signal-safe. */
+void genet_reopen_logs(struct genet *);
 
 /* Adds processes, or takes some away, where `processes` was given. Any thread;
  * async-signal-safe. */

@@ -1,6 +1,7 @@
 /* The command line: its options are read by lua/genet/cli.lua; here they become a
  * server or a script. */
 #include "genet.h"
+#include "http/attach.h"
 #include "http/control.h"
 #include "libc/real.h"
 #include "log.h"
@@ -22,17 +23,20 @@ enum { EXIT_FAILED = 1, EXIT_MISUSE = 2 };
 struct command {
     int argc;
     char **argv;
-    enum { RUNSERVER, RUN, PATCHES, RELOAD, STATUS, MANAGE } verb;
-    struct genet_options options;            /* of `runserver` */
-    struct gn_limits limits;                 /* of `run` */
-    char *path;                              /* what to serve, or to run */
-    bool patch;                              /* of `run`: see lua/genet/patch.lua */
-    char **certificates, **keys, *client_ca; /* of `runserver` */
-    char *bus;                               /* URL, or NULL */
-    char *state;                             /* directory, or NULL */
-    size_t shared_memory;                    /* of `run` */
-    char *control;                           /* path of the control socket, or NULL */
-    char **config;                           /* "NAME=VALUE" for the app */
+    enum { RUNSERVER, RUN, PATCHES, RELOAD, STATUS, ATTACH, MANAGE } verb;
+    struct genet_options options;             /* of `runserver` */
+    struct gn_limits limits;                  /* of `run` */
+    char *path;                               /* what to serve, or to run */
+    bool patch;                               /* of `run`: see lua/genet/patch.lua */
+    char **certificates, **keys, *client_ca;  /* of `runserver` */
+    char *access_log, *log_format, *log_file; /* of `runserver`; or NULL */
+    char *worker;                             /* of `attach`; or NULL */
+    int status;                               /* of the same */
+    char *bus;                                /* URL, or NULL */
+    char *state;                              /* directory, or NULL */
+    size_t shared_memory;                     /* of `run` */
+    char *control;                            /* path of the control socket, or NULL */
+    char **config;                            /* "NAME=VALUE" for the app */
     char **list; /* addresses to listen on, or the script's arguments; ended by NULL */
 };
 
@@ -125,6 +129,11 @@ static void read_server(lua_State *L, struct command *c)
     o->cpu_limit = number_field(L, "cpu_limit");
     o->ws_queue = size_field(L, "ws_queue");
     o->ws_ping = number_field(L, "ws_ping");
+    o->access_log = c->access_log = optional_field(L, "access_log");
+    o->log_format = c->log_format = copy_field(L, "access_format");
+    o->request_ids = bool_field(L, "request_id");
+    c->log_file = optional_field(L, "log_file");
+    gn_log_set_json(bool_field(L, "log_json"));
     char *level = copy_field(L, "log_level");
     gn_log_set_level((enum gn_level)gn_level_of(level));
     free(level);
@@ -142,6 +151,13 @@ static void read_script(lua_State *L, struct command *c)
     c->limits.quiet = true;
 }
 
+static void read_attach(lua_State *L, struct command *c)
+{
+    c->control = optional_field(L, "target");
+    c->worker = copy_field(L, "worker");
+    c->list = list_field(L, "execute");
+}
+
 static void push_argv(lua_State *L, const struct command *c)
 {
     lua_createtable(L, c->argc, 1);
@@ -151,8 +167,8 @@ static void push_argv(lua_State *L, const struct command *c)
     }
 }
 
-static const char *const verbs[] = {"runserver", "run",    "patches",
-                                    "reload",    "status", NULL}; /* MANAGE */
+static const char *const verbs[] = {"runserver", "run",    "patches", "reload",
+                                    "status",    "attach", NULL}; /* MANAGE */
 
 /* What is none of ours is a verb of the manager, see script.h. */
 static int verb_named(const char *name)
@@ -177,6 +193,8 @@ static int read_command(lua_State *L)
         read_server(L, c);
     else if (c->verb == RUN)
         read_script(L, c);
+    else if (c->verb == ATTACH)
+        read_attach(L, c);
     else if (c->verb == RELOAD || c->verb == STATUS)
         c->control = optional_field(L, "control");
     return 0;
@@ -216,6 +234,10 @@ static void free_command(struct command *c)
     free(c->bus);
     free(c->control);
     free(c->state);
+    free(c->worker);
+    free(c->access_log);
+    free(c->log_format);
+    free(c->log_file);
     free(c->path);
 }
 
@@ -245,6 +267,12 @@ static void on_scale(int sig)
     genet_scale(server, sig == SIGTTIN ? 1 : -1);
 }
 
+static void on_user_signal(int sig)
+{
+    (void)sig;
+    genet_reopen_logs(server);
+}
+
 static void on_ready(struct genet *g, void *arg)
 {
     (void)arg;
@@ -260,6 +288,8 @@ static void watch_signals(struct genet *g, bool processes)
     sigaction(SIGINT, &stop, NULL);
     struct sigaction reload = {.sa_handler = on_hangup, .sa_flags = SA_RESTART};
     sigaction(SIGHUP, &reload, NULL);
+    struct sigaction reopen = {.sa_handler = on_user_signal, .sa_flags = SA_RESTART};
+    sigaction(SIGUSR1, &reopen, NULL);
     signal(SIGPIPE, SIG_IGN);
     if (processes) {
         struct sigaction scale = {.sa_handler = on_scale, .sa_flags = SA_RESTART};
@@ -271,6 +301,10 @@ static void watch_signals(struct genet *g, bool processes)
 static int run_server(struct command *c)
 {
     char error[256], **sockets = NULL;
+    if (c->log_file && gn_log_open(c->log_file, error, sizeof error) < 0) {
+        fprintf(stderr, "genet: %s\n", error);
+        return EXIT_FAILED;
+    }
     int passed = gn_systemd_listen(c->list, &sockets, error, sizeof error);
     if (passed < 0) {
         fprintf(stderr, "genet: %s\n", error);
@@ -350,6 +384,47 @@ static int manage(char **argv)
     return gn_script_manage(argv, &o);
 }
 
+/* ---- attach ---- */
+
+/* Leaves the line on the stack. */
+static int read_prompted(lua_State *L)
+{
+    gn_vm_push_function(L, "genet.reader", "read");
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+static char *read_line(void *arg, const char *prompt)
+{
+    lua_State *L = arg;
+    lua_pushcfunction(L, read_prompted);
+    lua_pushstring(L, prompt);
+    bool there = lua_pcall(L, 1, 1, 0) == LUA_OK && lua_isstring(L, -1);
+    char *line = there ? strdup(lua_tostring(L, -1)) : NULL;
+    lua_pop(L, 1);
+    return line;
+}
+
+static int attach(lua_State *L)
+{
+    struct command *c = lua_touserdata(L, 1);
+    const struct gn_attach_options o = {.target = c->control,
+                                        .worker = c->worker,
+                                        .commands = *c->list ? c->list : NULL,
+                                        .read = read_line,
+                                        .arg = L};
+    c->status = gn_attach(&o);
+    gn_vm_push_function(L, "genet.reader", "save");
+    lua_call(L, 0, 0);
+    return 0;
+}
+
+static int run_attach(struct command *c)
+{
+    return in_lua(attach, c) < 0 ? EXIT_FAILED : c->status;
+}
+
 int main(int argc, char **argv)
 {
     static struct command
@@ -372,6 +447,8 @@ int main(int argc, char **argv)
         status = print_patches();
     else if (c.verb == MANAGE)
         status = manage(argv);
+    else if (c.verb == ATTACH)
+        status = run_attach(&c);
     else
         status = gn_control_ask(c.control, verbs[c.verb]);
     free_command(&c);

@@ -26,6 +26,17 @@ static void describe(const struct gn_call *c, char *out, size_t room)
         snprintf(out, room, "app:%s", call->method);
 }
 
+/* The id of the request that a call is about. */
+static const char *identify(const struct gn_call *c)
+{
+    for (; c; c = c->outer) {
+        const struct call *call = c->arg;
+        if (c->kind == GN_CALL_HOST && !c->loads && call->request)
+            return gn_request_id(call->request);
+    }
+    return NULL;
+}
+
 /* ---- loading ---- */
 
 struct loading {
@@ -114,6 +125,7 @@ struct gn_app *gn_app_load(const struct gn_app_options *o, char **error)
         a->vm.number = o->number;
         a->vm.role = o->role;
         a->vm.describe = describe;
+        a->vm.identify = identify;
         gn_guard_limit(&a->vm, &o->limits);
     }
     if (r == 0)
@@ -184,6 +196,81 @@ void gn_app_end(struct gn_app *a)
         gn_vm_wait(&a->vm, GN_CALLS_ALL, GN_NEVER);
     }
     gn_app_free(a);
+}
+
+/* ---- code that is typed ---- */
+
+struct eval_call {
+    struct call call; /* first, for describe() */
+    struct gn_eval *eval;
+};
+
+/* write(text) -> whether somebody reads it: not once the code has ended, whatever has
+ * kept the function */
+static int eval_write(lua_State *L)
+{
+    size_t n;
+    const char *text = luaL_checklstring(L, 1, &n);
+    struct gn_eval **box = lua_touserdata(L, lua_upvalueindex(1));
+    lua_pushboolean(L, *box != NULL);
+    if (*box)
+        (*box)->write((*box)->arg, text, n);
+    return 1;
+}
+
+static void close_box(lua_State *L, struct gn_eval *e)
+{
+    lua_rawgeti(L, LUA_REGISTRYINDEX, e->box);
+    struct gn_eval **box = lua_touserdata(L, -1);
+    if (box)
+        *box = NULL;
+    lua_pop(L, 1);
+    luaL_unref(L, LUA_REGISTRYINDEX, e->box);
+    e->box = LUA_NOREF;
+}
+
+static int evaluated(lua_State *L, int status, lua_KContext context)
+{
+    static const char *const outcomes[] = {"ok", "failed", "more", NULL};
+    struct gn_eval *e = ((struct eval_call *)context)->eval;
+    (void)status;
+    e->outcome = luaL_checkoption(L, -1, NULL, outcomes);
+    close_box(L, e);
+    return 0;
+}
+
+static int eval(lua_State *L)
+{
+    struct eval_call *c = lua_touserdata(L, 1);
+    struct gn_eval **box = lua_newuserdatauv(L, sizeof *box, 0);
+    *box = c->eval;
+    lua_pushvalue(L, -1);
+    c->eval->box = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pushcclosure(L, eval_write, 1);
+    gn_vm_push_function(L, "genet.attach", "run");
+    lua_pushstring(L, c->eval->text);
+    lua_pushvalue(L, 2);
+    lua_callk(L, 2, 1, (lua_KContext)c, evaluated);
+    return evaluated(L, LUA_OK, (lua_KContext)c);
+}
+
+static int eval_failed(lua_State *L)
+{
+    struct eval_call *c = lua_touserdata(L, 1);
+    size_t n;
+    const char *why = luaL_tolstring(L, 2, &n);
+    c->eval->write(c->eval->arg, why, n);
+    c->eval->write(c->eval->arg, "\n", 1);
+    close_box(L, c->eval);
+    return 0;
+}
+
+void gn_app_eval(struct gn_app *a, struct gn_eval *e)
+{
+    struct eval_call c = {{.app = a, .method = "console"}, e};
+    e->outcome = GN_EVAL_FAILED;
+    e->box = LUA_NOREF;
+    gn_vm_call(&a->vm, eval, &c, eval_failed);
 }
 
 /* ---- answers ---- */
@@ -312,6 +399,7 @@ static void finish_socket(struct gn_app *a, struct gn_request *r, bool failed)
 void gn_app_handle(struct gn_app *a, struct gn_request *r)
 {
     a->requests++;
+    r->generation = a->vm.number;
     gn_vm_hold(&a->vm);
     if (!r->ws)
         r->wire->on_gone = on_gone;

@@ -58,6 +58,19 @@ void gn_app_free(struct gn_app *);
 /* Cancels what runs on it, waits until all of it has ended, and frees it. May wait. */
 void gn_app_end(struct gn_app *);
 
+/* Lua code that somebody types, for gn_app_eval(). */
+struct gn_eval {
+    const char *text;
+    void (*write)(void *arg, const char *, size_t); /* what it prints; may wait */
+    void *arg;
+    enum { GN_EVAL_OK, GN_EVAL_FAILED, GN_EVAL_MORE } outcome;
+    int box; /* private */
+};
+
+/* Runs it, as a call of the host's; sets the outcome, GN_EVAL_MORE when the code is not
+ * complete. May wait. */
+void gn_app_eval(struct gn_app *, struct gn_eval *);
+
 /* Answers a request, whatever the script does: an error becomes a traceback in the log
  * and a 500. A WebSocket that is to have another handler is left open: r->ws. */
 void gn_app_handle(struct gn_app *, struct gn_request *);

@@ -1,6 +1,7 @@
 #include "control.h"
 
 #include "../log.h"
+#include "attach.h"
 
 #include <errno.h>
 #include <lua.h>
@@ -38,6 +39,8 @@ static bool status(void *arg, FILE *out)
         tell_generation(out, gs->retiring, "retires");
     if (gs->error)
         fprintf(out, "the latest load failed: %s\n", gs->error);
+    if (c->workers.tell)
+        c->workers.tell(c->workers.arg, out);
     return true;
 }
 
@@ -65,6 +68,14 @@ static const struct gn_control_verb *find_verb(const struct gn_control *c,
     return NULL;
 }
 
+bool gn_control_run(struct gn_control *c, const char *verb, FILE *out)
+{
+    const struct gn_control_verb *v = find_verb(c, verb);
+    if (!v)
+        fprintf(out, "there is no verb '%s'\n", verb);
+    return v && v->fn(c->arg, out);
+}
+
 /* ---- the server ---- */
 
 struct client {
@@ -80,22 +91,20 @@ static bool is_ours(int fd)
            (peer.uid == geteuid() || peer.uid == 0);
 }
 
-/* Reads up to the first newline. Returns false when none comes. */
+/* Reads up to the first newline, and nothing behind it. Returns false when none comes.
+ */
 static bool read_line(int fd, char *line, size_t room)
 {
     size_t n = 0;
     int64_t deadline = gn_after(PATIENCE);
     while (n + 1 < room && gn_wait_fd(fd, EPOLLIN, deadline) == 0) {
-        ssize_t got = recv(fd, line + n, room - 1 - n, MSG_DONTWAIT);
-        if (got <= 0)
+        if (recv(fd, line + n, 1, MSG_DONTWAIT) <= 0)
             return false;
-        n += (size_t)got;
-        line[n] = '\0';
-        char *end = strchr(line, '\n');
-        if (end) {
-            *end = '\0';
+        if (line[n] == '\n') {
+            line[n] = '\0';
             return true;
         }
+        n++;
     }
     return false;
 }
@@ -112,17 +121,22 @@ static void answer(struct client *c, const char *line)
 {
     char *text = NULL;
     size_t size = 0;
-    const struct gn_control_verb *v = find_verb(c->control, line);
     FILE *out = open_memstream(&text, &size);
     if (!out)
         return;
-    bool ok = v && v->fn(c->control->arg, out);
-    if (!v)
-        fprintf(out, "there is no verb '%s'\n", line);
+    bool ok = gn_control_run(c->control, line, out);
     fclose(out);
     send_all(c->fd, ok ? "ok\n" : "failed\n", ok ? 3 : 7);
     send_all(c->fd, text, size);
     free(text);
+}
+
+static void obey(struct client *c, const char *line)
+{
+    if (strncmp(line, "attach", 6) == 0)
+        gn_attach_serve(c->control, c->fd, line + 6 + (line[6] == ' '));
+    else
+        answer(c, line);
 }
 
 static void serve_client(void *arg)
@@ -130,7 +144,7 @@ static void serve_client(void *arg)
     struct client *c = arg;
     char line[LINE];
     if (is_ours(c->fd) && read_line(c->fd, line, sizeof line))
-        answer(c, line);
+        obey(c, line);
     close(c->fd);
     c->control->clients--;
     free(c);
@@ -231,6 +245,7 @@ int gn_control_open_with(struct gn_control *c, struct gn_sched *sched,
 {
     *c = (struct gn_control){
         .sched = sched, .verbs = list, .arg = arg, .born = gn_now(), .fd = -1};
+    gn_list_init(&c->sessions);
     int r = name_address(&c->address, path);
     if (r == 0)
         r = listen_at(c);
@@ -257,13 +272,16 @@ int gn_control_open(struct gn_control *c, struct gn_generations *gs, const char 
     return r;
 }
 
-void gn_control_close(struct gn_control *c)
+unsigned gn_control_close(struct gn_control *c)
 {
+    int64_t deadline = gn_after(2 * PATIENCE);
     if (c->fd < 0)
-        return;
+        return 0;
     unlink(c->address.sun_path);
     close(c->fd);
     c->fd = -1;
-    while (c->clients > 0)
+    gn_attach_end(c);
+    while (c->clients > 0 && gn_now() < deadline)
         gn_sleep_until(gn_after(GN_MS));
+    return c->clients;
 }

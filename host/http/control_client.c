@@ -97,21 +97,28 @@ static int print_answer(int fd)
     return ok ? 0 : FAILED;
 }
 
-static int ask(const char *path, const char *verb)
+int gn_control_dial(const char *path)
 {
     int fd = dial(path);
-    if (fd < 0) {
+    if (fd < 0)
         fprintf(stderr, "genet: no host answers at '%s': %s\n", path, strerror(-fd));
+    return fd < 0 ? -1 : fd;
+}
+
+static int ask(const char *path, const char *verb)
+{
+    int fd = gn_control_dial(path);
+    if (fd < 0)
         return FAILED;
-    }
     dprintf(fd, "%s\n", verb);
     return print_answer(fd);
 }
 
-static int ask_only(const struct hosts *h, const char *verb)
+/* Returns 0 when there is one host; else tells what to do, and returns the status. */
+static int check_only(const struct hosts *h, const char *verb)
 {
     if (h->count == 1)
-        return ask(h->paths[0], verb);
+        return 0;
     if (h->count == 0) {
         fprintf(stderr, "genet: no host of this user runs\n");
         return FAILED;
@@ -128,7 +135,21 @@ int gn_control_ask(const char *path, const char *verb)
     if (path)
         return ask(path, verb);
     find_hosts(&h);
-    int status = ask_only(&h, verb);
+    int status = check_only(&h, verb);
+    if (status == 0)
+        status = ask(h.paths[0], verb);
     free_hosts(&h);
     return status;
+}
+
+int gn_control_dial_only(const char *verb, int *status)
+{
+    struct hosts h = {.count = 0};
+    find_hosts(&h);
+    *status = check_only(&h, verb);
+    int fd = *status == 0 ? gn_control_dial(h.paths[0]) : -1;
+    if (*status == 0 && fd < 0)
+        *status = FAILED;
+    free_hosts(&h);
+    return fd;
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const int64_t RETRY = GN_SECOND;        /* after a load that has failed */
 static const int64_t PATIENCE = 2 * GN_SECOND; /* with a thread that is blocked */
@@ -87,14 +88,23 @@ static void keep_up(struct gn_hand *h)
         h->failed = latest;
         h->retry = gn_after(RETRY);
     }
+    atomic_store(&h->serving, h->generations.last);
     gn_sources_unref(sources);
 }
 
 static void follow(void *arg)
 {
     struct order *o = arg;
-    if (o->hand->generations.current && is_behind(o->hand))
+    if (!o->hand->generations.current)
+        gn_lookout_count(&o->hand->lookout, atomic_load(&o->hand->crew->counts));
+    else if (is_behind(o->hand))
         keep_up(o->hand);
+}
+
+static void follow_at_desk(void *arg)
+{
+    struct gn_crew *c = arg;
+    gn_lookout_count(&c->lookout, atomic_load(&c->counts));
 }
 
 static void publish(struct gn_crew *c, struct gn_app *a)
@@ -103,12 +113,15 @@ static void publish(struct gn_crew *c, struct gn_app *a)
     gn_sources_unref(c->sources);
     c->sources = gn_sources_ref(a->sources);
     atomic_store(&c->latest, a->vm.number);
+    atomic_store(&c->counts,
+                 c->options.leader->options.telemetry->observer->stats != NULL);
     pthread_mutex_unlock(&c->lock);
 }
 
 void gn_crew_follow(struct gn_crew *c)
 {
     publish(c, c->options.leader->current);
+    gn_elsewhere(c->desk.sched, "desk", follow_at_desk, c);
     unsigned late = order_all(c, follow, GN_NEVER, gn_after(PATIENCE));
     if (late > 0)
         gn_log(GN_WARN, "generation %u: %u threads are busy, and follow later",
@@ -119,12 +132,34 @@ void gn_crew_handle(struct gn_request *r)
 {
     struct gn_counter *counter = gn_sched_self()->owner;
     struct gn_hand *h = gn_container_of(counter, struct gn_hand, counter);
+    bool there = !r->wire->hung_up;
     if (is_behind(h))
         keep_up(h);
-    if (h->generations.current)
+    if (there && gn_wire_has_gone(r->wire))
+        r->wire->broken = r->wire->ended = true; /* while that was loaded */
+    else if (h->generations.current)
         gn_generations_handle(&h->generations, r);
     else
         gn_respond_error(r, 503, NULL);
+}
+
+/* ---- looking at them ---- */
+
+struct gn_hand *gn_crew_hand(struct gn_crew *c, unsigned number)
+{
+    return number >= 1 && number <= c->options.count ? &c->hands[number - 1] : NULL;
+}
+
+void gn_crew_tell(struct gn_crew *c, FILE *out)
+{
+    for (unsigned i = 0; i < c->options.count; i++) {
+        unsigned serving = atomic_load(&c->hands[i].serving);
+        if (serving)
+            fprintf(out, "%u  thread, generation %u, %llu requests\n", i + 1, serving,
+                    (unsigned long long)atomic_load(&c->hands[i].requests));
+        else
+            fprintf(out, "%u  thread, has served nothing yet\n", i + 1);
+    }
 }
 
 /* ---- the end ---- */
@@ -166,6 +201,36 @@ unsigned gn_crew_drain(struct gn_crew *c, int64_t deadline)
 
 /* ---- life ---- */
 
+/* Returns whether that went well. */
+static bool open_lookout(struct gn_crew *c, struct gn_lookout *l,
+                         const struct gn_telemetry *where)
+{
+    char error[sizeof c->error];
+    gn_lookout_init(l, &c->options.lookout, where);
+    l->telemetry.born = c->options.born;
+    l->telemetry.guest = true;
+    if (gn_lookout_open(l, error, sizeof error) == 0)
+        return true;
+    pthread_mutex_lock(&c->lock);
+    memcpy(c->error, error, sizeof error);
+    pthread_mutex_unlock(&c->lock);
+    return false;
+}
+
+static void open_desk(void *arg)
+{
+    struct gn_crew *c = arg;
+    open_lookout(c, &c->lookout,
+                 &(struct gn_telemetry){.worker = c->options.count + 1,
+                                        .wires = &c->reception.wires});
+}
+
+static void close_desk(void *arg)
+{
+    struct gn_crew *c = arg;
+    gn_lookout_close(&c->lookout);
+}
+
 static void open_hand(void *arg)
 {
     struct order *o = arg;
@@ -173,15 +238,23 @@ static void open_hand(void *arg)
     const struct gn_crew_options *co = &h->crew->options;
     struct gn_generations_options options = co->leader->options;
     options.hub = &h->hub;
+    options.telemetry = &h->lookout.telemetry;
     options.watcher = NULL;
     options.swapped = NULL;
+    options.on_load = NULL;
     options.role = &h->role;
+    options.requests = &h->requests;
     options.record = false;
     options.leader = co->leader;
     h->role = (struct gn_role){GN_MODE_THREADED, (unsigned)(h - h->crew->hands) + 1,
                                co->count};
     gn_hub_init(&h->hub, h->runner.sched, &co->hub);
     gn_generations_init(&h->generations, h->runner.sched, &options);
+    o->left = !open_lookout(h->crew, &h->lookout,
+                            &(struct gn_telemetry){.worker = h->role.index,
+                                                   .wires = &h->counter.wires,
+                                                   .hub = &h->hub,
+                                                   .generations = &h->generations});
     if (gn_guard_start(&options.limits) < 0)
         gn_log(GN_WARN, "no timer: what computes for long is not preempted");
 }
@@ -190,6 +263,7 @@ static void close_hand(void *arg)
 {
     struct order *o = arg;
     gn_generations_close(&o->hand->generations);
+    gn_lookout_close(&o->hand->lookout);
     gn_hub_term(&o->hand->hub);
     gn_wires_term(&o->hand->counter.wires);
 }
@@ -218,9 +292,12 @@ int gn_crew_open(struct gn_crew *c, const struct gn_crew_options *o)
         r = start_hand(c, i);
         c->options.count += r == 0;
     }
-    if (r == 0)
-        order_all(c, open_hand, GN_NEVER, GN_NEVER);
     gn_wires_init(&c->reception.wires, c->desk.sched, &o->wires);
+    unsigned bad = r == 0 ? order_all(c, open_hand, GN_NEVER, GN_NEVER) : 0;
+    if (r == 0)
+        r = gn_elsewhere(c->desk.sched, "desk", open_desk, c);
+    if (r == 0 && (bad > 0 || *c->error))
+        r = -ENOMEM;
     return r;
 }
 
@@ -228,6 +305,8 @@ void gn_crew_close(struct gn_crew *c)
 {
     if (c->options.count > 0 && c->hands[0].hub.sched)
         order_all(c, close_hand, GN_NEVER, GN_NEVER);
+    if (c->lookout.telemetry.wires)
+        gn_elsewhere(c->desk.sched, "desk", close_desk, c);
     for (unsigned i = 0; i < c->options.count; i++)
         gn_runner_stop(&c->hands[i].runner);
     gn_runner_stop(&c->desk);

@@ -11,8 +11,11 @@
 #include "../sched/runner.h"
 #include "front.h"
 #include "generations.h"
+#include "lookout.h"
 #include "reception.h"
 #include "websocket.h"
+
+#include <stdio.h>
 
 struct gn_crew;
 
@@ -23,7 +26,11 @@ struct gn_hand {
     struct gn_runner runner;
     struct gn_hub hub;
     struct gn_role role;
+    struct gn_lookout lookout;
     struct gn_generations generations;
+    atomic_uint serving; /* the number of the generation that serves; 0: it has had no
+                            request yet; any thread */
+    _Atomic uint64_t requests; /* that it has been given; any thread */
     unsigned failed; /* the number of the generation that it could not load, and ... */
     int64_t retry;   /* ... when it tries again */
 };
@@ -33,7 +40,10 @@ struct gn_crew_options {
     struct gn_pool *pool;
     struct gn_wire_options wires;
     struct gn_hub_options hub;
-    struct gn_generations *leader; /* and its options are those of the others */
+    struct gn_lookout_options lookout; /* its area has blocks for the leader, the hands
+                                          and the desk, in that order */
+    int64_t born;                      /* when the host was started */
+    struct gn_generations *leader;     /* and its options are those of the others */
 };
 
 struct gn_crew {
@@ -42,9 +52,12 @@ struct gn_crew {
     struct gn_sched **places; /* the schedulers of the hands */
     struct gn_runner desk;    /* the reception's thread */
     struct gn_reception reception;
+    struct gn_lookout lookout;  /* on the same thread, for heads that are refused */
     atomic_uint latest;         /* the number of the leader's generation; any thread */
+    atomic_bool counts;         /* whether that serves metrics; any thread */
     pthread_mutex_t lock;       /* protects `sources` */
     struct gn_sources *sources; /* of that generation, a reference */
+    char error[300]; /* why it could not start, under `lock`; "": as the errno says */
 };
 
 /* Starts the threads. Returns 0 or a negative errno, and then gn_crew_close() is still
@@ -54,6 +67,12 @@ int gn_crew_open(struct gn_crew *, const struct gn_crew_options *);
 /* Has those that have a state load the leader's generation, and waits until they have,
  * but not long for one that is blocked; the others will before they serve. May wait. */
 void gn_crew_follow(struct gn_crew *);
+
+/* The hand of a number from 1 on; NULL when there is none such. */
+struct gn_hand *gn_crew_hand(struct gn_crew *, unsigned number);
+
+/* Writes a line for each hand. Does not wait. */
+void gn_crew_tell(struct gn_crew *, FILE *);
 
 /* Answers a request, on a worker's thread, as gn_generations_handle(). */
 void gn_crew_handle(struct gn_request *);

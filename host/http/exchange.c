@@ -7,12 +7,10 @@
 
 #include <errno.h>
 #include <lauxlib.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/random.h>
 
 /* ---- numbers: the serial of a slot above, its index below ---- */
 
@@ -278,18 +276,38 @@ static int x_tls(lua_State *L)
     return 1;
 }
 
-/* exchange.id(x) -> a string that no other request has, nor likely one of another run
- */
+/* exchange.id(x) -> a string that no other request has */
 static int x_id(lua_State *L)
 {
-    static atomic_uint_fast64_t start, count;
-    uint64_t first;
-    check(L);
-    if (atomic_load(&start) == 0 && getrandom(&first, sizeof first, GRND_NONBLOCK) > 0)
-        atomic_store(&start, first | 1);
-    lua_pushfstring(L, "%p-%I", (void *)(uintptr_t)atomic_load(&start),
-                    (lua_Integer)atomic_fetch_add(&count, 1) + 1);
+    lua_pushstring(L, gn_request_id(check(L)));
     return 1;
+}
+
+/* exchange.observed(x) -> whether it matters who the client is said to be */
+static int x_observed(lua_State *L)
+{
+    lua_pushboolean(L, check(L)->observed);
+    return 1;
+}
+
+/* exchange.count_as(x, route): under which number of genet.stats it is counted */
+static int x_count_as(lua_State *L)
+{
+    check(L)->route = (unsigned)luaL_checkinteger(L, 2);
+    return 0;
+}
+
+/* exchange.identify(x, id, address): what a trusted proxy tells; either may be nil.
+ * What is too long is not believed. */
+static int x_identify(lua_State *L)
+{
+    struct gn_request *r = check(L);
+    const char *id = luaL_optstring(L, 2, ""), *address = luaL_optstring(L, 3, "");
+    if (strlen(id) < sizeof r->id)
+        strcpy(r->id, id);
+    if (strlen(address) < sizeof r->client)
+        strcpy(r->client, address);
+    return 0;
 }
 
 /* exchange.on_end(x, fn): fn is called when the request has been answered, or could not
@@ -447,18 +465,33 @@ static int x_finish(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    {"current", x_current},   {"header", x_header},
-    {"is_plain", x_is_plain}, {"headers", x_headers},
-    {"lines", x_lines},       {"query", x_query},
-    {"version", x_version},   {"remote_addr", x_remote_addr},
-    {"host", x_host},         {"scheme", x_scheme},
-    {"tls", x_tls},           {"id", x_id},
-    {"detach", x_detach},     {"endless", x_endless},
-    {"limit", x_limit},       {"on_end", x_on_end},
-    {"read", x_read},         {"body", x_body},
-    {"start", x_start},       {"started", x_started},
-    {"write", x_write},       {"write_file", x_write_file},
-    {"finish", x_finish},     {NULL, NULL},
+    {"current", x_current},
+    {"header", x_header},
+    {"is_plain", x_is_plain},
+    {"headers", x_headers},
+    {"lines", x_lines},
+    {"query", x_query},
+    {"version", x_version},
+    {"remote_addr", x_remote_addr},
+    {"host", x_host},
+    {"scheme", x_scheme},
+    {"tls", x_tls},
+    {"id", x_id},
+    {"observed", x_observed},
+    {"count_as", x_count_as},
+    {"identify", x_identify},
+    {"detach", x_detach},
+    {"endless", x_endless},
+    {"limit", x_limit},
+    {"on_end", x_on_end},
+    {"read", x_read},
+    {"body", x_body},
+    {"start", x_start},
+    {"started", x_started},
+    {"write", x_write},
+    {"write_file", x_write_file},
+    {"finish", x_finish},
+    {NULL, NULL},
 };
 
 static int open_module(lua_State *L)

@@ -1,6 +1,7 @@
 #include "follower.h"
 
 #include "../log.h"
+#include "../sink.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -164,6 +165,15 @@ static void on_stop(struct gn_channel *c, const char *data, size_t n, void *arg)
     f->on_stop(f->arg);
 }
 
+static void on_reopen(struct gn_channel *c, const char *data, size_t n, void *arg)
+{
+    (void)c;
+    (void)data;
+    (void)n;
+    (void)arg;
+    gn_sinks_reopen();
+}
+
 static void on_end(struct gn_channel *c, void *arg)
 {
     on_stop(c, NULL, 0, arg);
@@ -177,9 +187,10 @@ int gn_follower_open(struct gn_follower *f, struct gn_worker *w,
     static const struct {
         enum gn_kind kind;
         gn_channel_fn *fn;
-    } handlers[] = {{GN_KIND_LOAD, on_load},   {GN_KIND_COMMIT, on_commit},
-                    {GN_KIND_ABORT, on_abort}, {GN_KIND_SERVE, on_serve},
-                    {GN_KIND_COUNT, on_count}, {GN_KIND_STOP, on_stop}};
+    } handlers[] = {{GN_KIND_LOAD, on_load},    {GN_KIND_COMMIT, on_commit},
+                    {GN_KIND_ABORT, on_abort},  {GN_KIND_SERVE, on_serve},
+                    {GN_KIND_COUNT, on_count},  {GN_KIND_STOP, on_stop},
+                    {GN_KIND_REOPEN, on_reopen}};
     *f = (struct gn_follower){
         .worker = w,
         .generations = gs,

@@ -2,6 +2,7 @@
 
 #include "../libc/thread.h"
 #include "../log.h"
+#include "observer.h"
 
 #include <civetweb.h>
 #include <stdio.h>
@@ -47,8 +48,13 @@ void gn_front_serve(struct gn_wire *w, void *front)
 {
     struct gn_front *f = front;
     struct gn_request r;
+    struct gn_observer *o = w->wires->observer;
     gn_request_begin(&r, w, f->max_body);
+    if (o && o->on)
+        gn_observe_begin(o, &r);
     answer(f, &r);
+    if (r.observed)
+        gn_observe_end(o, &r);
     gn_request_end(&r);
 }
 

@@ -211,6 +211,12 @@ static void refuse(struct gn_generations *gs, struct gn_app *fresh, const char *
     gn_app_end(fresh);
 }
 
+static void count_load(struct gn_generations *gs)
+{
+    gs->loaded += !gs->error;
+    gs->failed += gs->error != NULL;
+}
+
 static void tell_outcome(const struct gn_generations *gs, int64_t took)
 {
     if (gs->error)
@@ -240,6 +246,7 @@ static void load_once(struct gn_generations *gs)
         refuse(gs, fresh, "out of memory");
     if (!gs->error && gs->options.swapped)
         gs->options.swapped(gs, gs->options.arg);
+    count_load(gs);
     tell_outcome(gs, gn_now() - start);
 }
 
@@ -274,6 +281,7 @@ static void load_with_peers(struct gn_generations *gs, const struct gn_order *o)
     int r = peers->agree(o->turn, gs->error, &why, peers->arg);
     if (r < 0) {
         set_error(gs, why ? why : strdup(strerror(-r)));
+        count_load(gs);
         gn_app_end(fresh);
         return;
     }
@@ -281,6 +289,7 @@ static void load_with_peers(struct gn_generations *gs, const struct gn_order *o)
         gn_log(GN_ERROR, "generation %u cannot serve: out of memory", o->number);
         _exit(1);
     }
+    count_load(gs);
     peers->swapped(o->turn, peers->arg);
     gn_log(GN_DEBUG, "generation %u serves", gs->last);
 }

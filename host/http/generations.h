@@ -13,6 +13,7 @@
 
 struct gn_generations;
 struct gn_shared;
+struct gn_telemetry;
 struct gn_watcher;
 
 /* Where the generations of several hosts change together: what those of one ask and
@@ -34,14 +35,15 @@ struct gn_generations_options {
     /* Makes the module of reload.h known to a new state */
     void (*prepare)(lua_State *, struct gn_generations *);
     struct gn_shared *shared; /* for genet.shared; borrowed */
-    struct gn_hub *hub;      /* of the host's WebSockets; borrowed */
-    const char *path;        /* a script, or a directory of them; borrowed */
-    char **config;           /* "NAME=VALUE" for the app, ended by NULL; borrowed */
-    int64_t drain;           /* ns that a generation may take to end */
-    int64_t load_timeout;    /* ns that loading may take */
-    bool patch;              /* io and os wait cooperatively */
-    struct gn_limits limits; /* of each call into the app */
-    bool record;             /* the sources are kept for other threads */
+    struct gn_hub *hub;       /* of the host's WebSockets; borrowed */
+    const char *path;         /* a script, or a directory of them; borrowed */
+    char **config;            /* "NAME=VALUE" for the app, ended by NULL; borrowed */
+    int64_t drain;            /* ns that a generation may take to end */
+    int64_t load_timeout;     /* ns that loading may take */
+    bool patch;               /* io and os wait cooperatively */
+    struct gn_limits limits;  /* of each call into the app */
+    struct gn_telemetry *telemetry; /* for app:metrics(); borrowed */
+    bool record;                    /* the sources are kept for other threads */
     bool debug; /* for who writes scripts: errors and changes show in pages */
     /* Called before the scripts are loaded again, and, with `done`, after it; may wait;
      * NULL */
@@ -72,6 +74,7 @@ struct gn_generations {
     struct gn_sources *sources; /* what it is loaded from; borrowed; NULL: the files */
     struct gn_fiber *loader;    /* loads at present, or NULL */
     unsigned asked, answered;   /* for how many reloads; how many of them are over */
+    unsigned loaded, failed;    /* how many loads, after the first */
     char *error;                /* why the latest load failed; NULL when it did not */
     struct gn_list waiters;     /* for a change of any of these */
     struct gn_kept *kept;

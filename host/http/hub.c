@@ -46,6 +46,7 @@ static void pass_on(struct gn_hub *h, const char *topic, size_t n,
 
 size_t gn_hub_publish(struct gn_hub *h, const char *topic, size_t n, struct gn_frame *f)
 {
+    h->published++;
     if (h->options.bus && gn_bus_is_heard(h->options.bus))
         pass_on(h, topic, n, f);
     return gn_topics_publish(&h->topics, topic, n, f);

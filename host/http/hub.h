@@ -28,8 +28,10 @@ struct gn_hub {
     struct gn_deflate deflate;
     struct gn_decoder *spare; /* to reuse */
     unsigned spare_count;
-    struct gn_list unsent; /* sockets whose queue a publisher has filled */
-    bool flushing;         /* a fiber is at work on those */
+    unsigned long dropped;   /* sockets that read too slowly */
+    unsigned long published; /* messages, here */
+    struct gn_list unsent;   /* sockets whose queue a publisher has filled */
+    bool flushing;           /* a fiber is at work on those */
     struct gn_bus_member member;
 };
 

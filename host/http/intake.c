@@ -1,6 +1,7 @@
 #include "intake.h"
 
 #include "../log.h"
+#include "observer.h"
 #include "reception.h"
 #include "request.h"
 
@@ -15,11 +16,17 @@ static const char stand_in[] = "GET / HTTP/1.1\r\n\r\n";
 /* Answers what cannot be handled, and ends the stream. Returns false. */
 static bool refuse(struct gn_wire *w, int status, const char *why)
 {
-    const char *method = w->in ? w->in->gate.head.method : NULL;
-    const struct gn_head h = {.method = method ? method : "", .target = "", .minor = 1};
+    const struct gn_head *seen = w->in ? &w->in->gate.head : NULL;
+    const struct gn_head h = {.method = seen && seen->method ? seen->method : "",
+                              .target = seen && seen->target ? seen->target : "",
+                              .query = seen ? seen->query : NULL,
+                              .minor = 1};
+    struct gn_observer *o = w->wires->observer;
     struct gn_request r = {.wire = w, .head = &h};
     gn_log(GN_DEBUG, "refused a request: %d %s", status, why);
     gn_respond_error(&r, status, why);
+    if (o && o->on)
+        gn_observe_refusal(o, &r);
     w->ended = w->lingers = true;
     return false;
 }

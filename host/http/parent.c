@@ -1,6 +1,7 @@
 #include "parent.h"
 
 #include "../log.h"
+#include "stats.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -37,6 +38,23 @@ static bool reload(void *arg, FILE *out)
 static const struct gn_control_verb verbs[] = {
     {"status", status}, {"reload", reload}, {NULL, NULL}};
 
+/* Writes where the console of a process is. */
+static bool place_of(void *arg, unsigned number, char *path, size_t room)
+{
+    struct gn_parent *p = arg;
+    const struct gn_supervisor *s = &p->supervisor;
+    if (number >= s->most || !s->places[number].child)
+        return false;
+    snprintf(path, room, "%s.%u", p->control.address.sun_path, number);
+    return true;
+}
+
+static void tell_workers(void *arg, FILE *out)
+{
+    struct gn_parent *p = arg;
+    gn_supervisor_tell(&p->supervisor, out);
+}
+
 /* A host without one serves all the same. */
 static void open_control(struct gn_parent *p, const char *path)
 {
@@ -44,6 +62,8 @@ static void open_control(struct gn_parent *p, const char *path)
     if (gn_control_open_with(&p->control, p->supervisor.sched, verbs, p, path, error,
                              sizeof error) < 0)
         gn_log(GN_WARN, "%s", error);
+    p->control.workers =
+        (struct gn_control_workers){.tell = tell_workers, .place = place_of, .arg = p};
 }
 
 /* What processes that were killed have left. */
@@ -59,6 +79,14 @@ static void remove_sockets(const struct gn_parent *p)
 
 /* ---- life ---- */
 
+/* What a process has counted is told of by the others. */
+static void retire(const struct gn_supervisor *s, unsigned index, void *arg)
+{
+    struct gn_stats *blocks = gn_board_memory(s->board);
+    (void)arg;
+    gn_stats_retire(&blocks[index]);
+}
+
 int gn_parent_open(struct gn_parent *p, struct gn_acceptor *a, const char *urls,
                    const struct gn_supervisor_options *options, const char *control,
                    char *error, size_t room)
@@ -68,6 +96,8 @@ int gn_parent_open(struct gn_parent *p, struct gn_acceptor *a, const char *urls,
     for (unsigned i = 0; i < a->count; i++)
         p->listening[i] =
             (struct gn_listening){a->listeners[i].watch.fd, a->listeners[i].secure};
+    o.beside = sizeof(struct gn_stats);
+    o.on_end = retire;
     o.listening = p->listening;
     o.listening_count = a->count;
     p->supervisor.sched = gn_sched_self();

@@ -3,11 +3,14 @@
 #include "../sched/errand.h"
 #include "../vm/copy.h"
 #include "../vm/core.h"
+#include "stats.h"
 #include "watcher.h"
 
 #include <errno.h>
 #include <lauxlib.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static struct gn_generations *self(lua_State *L)
 {
@@ -101,21 +104,67 @@ static int g_change(lua_State *L)
     return 1;
 }
 
+/* A file that the leader is to watch. */
+struct far_file {
+    struct gn_errand errand;
+    struct gn_watcher *watcher;
+    bool directory;
+    char path[];
+};
+
+static void watch_far(void *arg)
+{
+    struct far_file *f = arg;
+    if (f->directory)
+        gn_watcher_add_directory(f->watcher, f->path);
+    else
+        gn_watcher_add_file(f->watcher, f->path);
+}
+
+static void drop_far(struct gn_errand *e)
+{
+    free(gn_container_of(e, struct far_file, errand));
+}
+
+/* What cannot be had in memory is not watched. */
+static void watch_elsewhere(struct gn_generations *leader, const char *path,
+                            bool directory)
+{
+    size_t size = strlen(path) + 1;
+    struct far_file *f = malloc(sizeof *f + size);
+    if (!f)
+        return;
+    f->watcher = leader->options.watcher;
+    f->directory = directory;
+    memcpy(f->path, path, size);
+    gn_errand_send(&f->errand, leader->sched, "watch", watch_far, f);
+    f->errand.drop = drop_far;
+}
+
+/* Has a path watched on whichever thread the watcher is, if there is one. */
+static void watch(lua_State *L, const char *path, bool directory)
+{
+    const struct gn_generations *gs = lua_touserdata(L, lua_upvalueindex(1));
+    struct gn_generations *leader = gs ? gs->options.leader : NULL;
+    if (leader && leader->options.watcher)
+        watch_elsewhere(leader, path, directory);
+    else if (watcher(L) && directory)
+        gn_watcher_add_directory(watcher(L), path);
+    else if (watcher(L))
+        gn_watcher_add_file(watcher(L), path);
+}
+
 /* generations.watch(file): a change of it reloads, where changes are watched for */
 static int g_watch(lua_State *L)
 {
-    const char *path = luaL_checkstring(L, 1);
-    if (watcher(L))
-        gn_watcher_add_file(watcher(L), path);
+    watch(L, luaL_checkstring(L, 1), false);
     return 0;
 }
 
 /* generations.watch_scripts(directory): the same for every *.lua in it */
 static int g_watch_scripts(lua_State *L)
 {
-    const char *path = luaL_checkstring(L, 1);
-    if (watcher(L))
-        gn_watcher_add_directory(watcher(L), path);
+    watch(L, luaL_checkstring(L, 1), true);
     return 0;
 }
 
@@ -222,4 +271,5 @@ static int open_module(lua_State *L)
 void gn_generations_register(lua_State *L, struct gn_generations *gs)
 {
     gn_vm_preload(L, "genet.generations", open_module, gs);
+    gn_stats_register(L, gs ? gs->options.telemetry : NULL);
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/random.h>
+#include <unistd.h>
 
 enum {
     MAX_TRAILERS = 16 * 1024, /* bytes */
@@ -30,6 +32,10 @@ void gn_request_begin(struct gn_request *r, struct gn_wire *w, long long max_bod
     r->body_less = false;
     r->closer = NULL;
     r->over = false;
+    r->observed = false;
+    r->generation = r->route = 0;
+    r->written = 0;
+    *r->client = *r->id = '\0';
     gn_list_init(&r->guests);
     if (r->head->chunked)
         gn_chunked_init(&r->chunks, MAX_TRAILERS);
@@ -163,6 +169,38 @@ const char *gn_request_header(const struct gn_request *r, const char *name)
         if (strcasecmp(r->head->headers[i].name, name) == 0)
             return r->head->headers[i].value;
     return NULL;
+}
+
+/* ---- ids ---- */
+
+/* A number that differs from all others in every bit (splitmix64). */
+static uint64_t scramble(uint64_t n)
+{
+    n = (n ^ n >> 30) * 0xbf58476d1ce4e5b9;
+    n = (n ^ n >> 27) * 0x94d049bb133111eb;
+    return n ^ n >> 31;
+}
+
+static void put_hex(char *out, uint64_t n)
+{
+    for (int shift = 60; shift >= 0; shift -= 4)
+        *out++ = "0123456789abcdef"[n >> shift & 15];
+    *out = '\0';
+}
+
+const char *gn_request_id(struct gn_request *r)
+{
+    static _Thread_local uint64_t state[2];
+    static _Thread_local pid_t owner; /* a forked child begins anew */
+    if (*r->id)
+        return r->id;
+    if (owner != getpid() && getrandom(state, sizeof state, 0) == sizeof state)
+        owner = getpid();
+    state[0] += 0x9e3779b97f4a7c15;
+    state[1] += 0xd1342543de82ef95;
+    put_hex(r->id, scramble(state[0]));
+    put_hex(r->id + 16, scramble(state[1]));
+    return r->id;
 }
 
 /* ---- the body ---- */

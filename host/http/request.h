@@ -12,6 +12,8 @@
 
 #include <stdbool.h>
 
+enum { GN_ID_MOST = 128 }; /* bytes of a request's id */
+
 enum gn_progress { GN_UNANSWERED, GN_STREAMING, GN_ANSWERED };
 
 struct gn_ws;
@@ -35,7 +37,7 @@ struct gn_request {
     int status; /* of the answer; 0 before */
     long long
         promised;      /* bytes of a streamed body by its Content-Length; -1: chunked */
-    long long written; /* bytes of it so far */
+    long long written; /* bytes of the answer's body so far */
     bool keep;         /* the connection goes on after the answer */
     bool body_less;    /* the answer has no body: HEAD, 204, 304 */
     size_t mark;       /* what the wire held before the head of a streamed answer */
@@ -43,6 +45,13 @@ struct gn_request {
     struct gn_list guests;   /* calls of other fibers that go on */
     struct gn_fiber *closer; /* waits for their ends, or NULL */
     bool over;               /* no more of them may begin */
+
+    bool observed, counted;  /* see observer.h, and the next */
+    struct gn_reading began; /* when it was */
+    unsigned generation;     /* that has answered it; 0: none */
+    unsigned route;          /* see stats.h; 0: none */
+    char client[48];         /* the address that a trusted proxy tells; "" before */
+    char id[GN_ID_MOST + 1]; /* see gn_request_id(); "" before */
 };
 
 /* A call on a request, as its fiber keeps it while it goes on. */
@@ -76,6 +85,10 @@ bool gn_request_may_keep(const struct gn_request *);
 /* First value of a header, whose name is compared without case; NULL when it is not
  * there. */
 const char *gn_request_header(const struct gn_request *, const char *name);
+
+/* An id that no other request has: 32 hexadecimal digits, random, unless a trusted
+ * proxy has told one. Valid until the request ends. */
+const char *gn_request_id(struct gn_request *);
 
 /* Sends 100 Continue to a client that waits for it, once, if it may have to wait. */
 int gn_request_invite(struct gn_request *);

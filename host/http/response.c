@@ -1,4 +1,4 @@
-#include "request.h"
+#include "observer.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -134,6 +134,13 @@ static size_t put_connection(char *out, const struct gn_request *r)
     return r->head->minor == 0 ? put(out, "Connection: keep-alive\r\n") : 0;
 }
 
+static size_t put_id(char *out, struct gn_request *r)
+{
+    size_t n = put(out, "X-Request-Id: ");
+    n += put(out + n, gn_request_id(r));
+    return n + put(out + n, "\r\n");
+}
+
 /* Neither a body nor a length (RFC 9110, section 8.6). */
 static bool has_no_body(int status)
 {
@@ -156,6 +163,8 @@ static size_t put_head(char *out, struct gn_request *r, int status)
     p += put(p, "\r\n");
     p += put_date(p);
     p += put_connection(p, r);
+    if (r->wire->wires->observer && r->wire->wires->observer->tells_ids)
+        p += put_id(p, r);
     return (size_t)(p - out);
 }
 
@@ -189,6 +198,7 @@ int gn_respond(struct gn_request *r, int status, const char *head, size_t head_l
     r->progress = GN_ANSWERED;
     if (r->body_less)
         body_len = 0;
+    r->written = (long long)body_len;
     if (n + head_len + 2 + body_len <= sizeof small) {
         memcpy(small + n, head, head_len);
         memcpy(small + n + head_len, "\r\n", 2);

@@ -5,6 +5,7 @@
 #include "../libc/faults.h"
 #include "../log.h"
 #include "../sched/offload.h"
+#include "../sink.h"
 #include "../systemd.h"
 #include "../vm/core.h"
 #include "../vm/shared.h"
@@ -12,6 +13,7 @@
 #include "control.h"
 #include "crew.h"
 #include "follower.h"
+#include "lookout.h"
 #include "parent.h"
 #include "reload.h"
 #include "watcher.h"
@@ -34,7 +36,10 @@ struct genet {
     char **config;
     char **certificates, **keys, *client_ca; /* NULL without TLS */
     char *control_path;                      /* NULL: the usual place */
-    struct gn_tls_site *tls, *fresh_tls;     /* in use; to be used from now on */
+    char *access_log, *log_format;
+    struct gn_stats_area stats;
+    struct gn_lookout lookout;           /* of the host's own thread */
+    struct gn_tls_site *tls, *fresh_tls; /* in use; to be used from now on */
     struct gn_wires *wires; /* at home: `own`, or the reception's of the crew */
     struct gn_wires own;
     struct gn_crew crew; /* of the threaded mode */
@@ -59,6 +64,7 @@ struct genet {
     struct gn_follower follower;
     struct gn_topic_link topics; /* of such a process, to its parent */
     atomic_int scale;            /* by genet_scale(), to be done yet */
+    atomic_bool reopen;          /* processes are to be told of genet_reopen_logs() */
     int stop, reload; /* eventfds that genet_stop() and genet_reload() write to */
     int64_t deadline; /* of what is drained */
     size_t left;      /* of that, at the deadline */
@@ -66,7 +72,8 @@ struct genet {
     char error[600];
 };
 
-/* What is written to the eventfd `reload`, which adds up. */
+/* What is written to the eventfd `reload`, which adds up; SCALE also for what is not a
+ * reload. */
 enum { GN_RELOAD = 1, GN_SCALE = 1 << 16 };
 
 static const char *const default_addresses[] = {"127.0.0.1:5000", NULL};
@@ -75,6 +82,7 @@ void genet_options_init(struct genet_options *o)
 {
     *o = (struct genet_options){
         .path = "scripts",
+        .log_format = "combined",
         .listen = default_addresses,
         .max_connections = 10000,
         .max_body = 8 << 20,
@@ -149,6 +157,17 @@ int genet_check_bus(const char *url, char *error, size_t room)
     return gn_redis_check(url, error, room) < 0 ? -1 : 0;
 }
 
+/* Blocks for the leader, the hands and the desk; or those beside the board. */
+static int place_stats(struct genet *g)
+{
+    struct gn_board *b = g->worker ? g->worker->board : NULL;
+    unsigned threads = (unsigned)g->options.threads;
+    if (!b || b->beside != sizeof(struct gn_stats))
+        return gn_stats_area_open(&g->stats, threads ? threads + 2 : 1);
+    gn_stats_area_place(&g->stats, gn_board_memory(b), b->count);
+    return 0;
+}
+
 struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
 {
     const char *misuse = find_misuse(o);
@@ -183,11 +202,18 @@ struct genet *genet_new(const struct genet_options *o, char *error, size_t room)
     gn_shared_init(&g->shared, g->state, o->shared_memory);
     if (g->worker && *g->worker->board->shared)
         g->shared.private = g->worker->board->shared;
+    g->access_log = o->access_log ? strdup(o->access_log) : NULL;
+    g->log_format = strdup(o->log_format);
+    int r = place_stats(g);
+    if (r < 0) {
+        errno = -r;
+        goto fail;
+    }
     g->sched = gn_sched_new();
     if (g->sched)
         g->sched->pool = gn_pool_new(GN_POOL_THREADS);
     if (g->stop >= 0 && g->reload >= 0 && g->path && g->listen && g->config &&
-        g->certificates && g->keys && g->sched && g->sched->pool &&
+        g->certificates && g->keys && g->log_format && g->sched && g->sched->pool &&
         (g->bus_url || !o->bus))
         return g;
 fail:
@@ -219,6 +245,9 @@ void genet_free(struct genet *g)
     gn_bus_term(&g->bus);
     gn_shared_close(&g->shared);
     free(g->state);
+    gn_stats_area_close(&g->stats);
+    free(g->access_log);
+    free(g->log_format);
     gn_tls_site_unref(g->tls);
     gn_worker_free(g->worker);
     free(g);
@@ -237,6 +266,13 @@ void genet_reload(struct genet *g)
 void genet_scale(struct genet *g, int by)
 {
     atomic_fetch_add(&g->scale, by);
+    eventfd_write(g->reload, GN_SCALE);
+}
+
+void genet_reopen_logs(struct genet *g)
+{
+    gn_sinks_reopen();
+    atomic_store(&g->reopen, true);
     eventfd_write(g->reload, GN_SCALE);
 }
 
@@ -368,6 +404,8 @@ static void change(struct genet *g)
     int by = atomic_exchange(&g->scale, 0);
     if (g->parent && by)
         gn_supervisor_scale(&g->parent->supervisor, by);
+    if (atomic_exchange(&g->reopen, false) && g->parent)
+        gn_supervisor_reopen(&g->parent->supervisor);
     if (told % GN_SCALE)
         reload(g);
 }
@@ -508,11 +546,26 @@ static void tell_stopping(struct genet *g)
         gn_systemd_stopping(g->options.drain + 4 * GN_ABORT_SECONDS);
 }
 
+static struct gn_lookout_options lookout_options(struct genet *g)
+{
+    return (struct gn_lookout_options){.access_log = g->access_log,
+                                       .log_format = g->log_format,
+                                       .request_ids = g->options.request_ids,
+                                       .area = &g->stats};
+}
+
 static void open_generations(struct genet *g)
 {
     const struct genet_options *o = &g->options;
     g->role = (struct gn_role){GN_MODE_THREADED, 0, (unsigned)o->threads};
     bool watch = o->reload && (!g->worker || g->worker->index == 0);
+    const struct gn_lookout_options lookout = lookout_options(g);
+    gn_lookout_init(&g->lookout, &lookout,
+                    &(struct gn_telemetry){.worker = g->worker ? g->worker->index : 0,
+                                           .wires = &g->own,
+                                           .hub = &g->hub,
+                                           .generations = &g->generations,
+                                           .born = gn_now()});
     gn_generations_init(&g->generations, g->sched,
                         &(struct gn_generations_options){
                             .path = g->path,
@@ -524,6 +577,7 @@ static void open_generations(struct genet *g)
                             .hub = &g->hub,
                             .patch = o->patch,
                             .limits = {.slice = o->slice, .cpu = o->cpu_limit},
+                            .telemetry = &g->lookout.telemetry,
                             .debug = o->debug,
                             .on_load = on_load,
                             .watcher = watch ? &g->watcher : NULL,
@@ -542,6 +596,40 @@ static void open_generations(struct genet *g)
         gn_log(GN_WARN, "changes of scripts cannot be watched for: %s", strerror(-r));
 }
 
+/* ---- the workers, as consoles see them ---- */
+
+static void tell_threads(void *arg, FILE *out)
+{
+    struct genet *g = arg;
+    fprintf(out, "0  the leader, which serves nothing, pid %d, generation %u\n",
+            (int)getpid(), atomic_load(&g->crew.latest));
+    gn_crew_tell(&g->crew, out);
+}
+
+static struct gn_generations *find_thread(void *arg, unsigned number)
+{
+    struct genet *g = arg;
+    struct gn_hand *h = gn_crew_hand(&g->crew, number);
+    return h ? &h->generations : NULL;
+}
+
+static void tell_processes(void *arg, FILE *out)
+{
+    struct genet *g = arg;
+    gn_board_tell(g->worker->board, out);
+}
+
+static struct gn_control_workers workers_of(struct genet *g)
+{
+    if (g->worker)
+        return (struct gn_control_workers){
+            .self = g->worker->index, .tell = tell_processes, .arg = g};
+    if (g->options.threads)
+        return (struct gn_control_workers){
+            .tell = tell_threads, .find = find_thread, .arg = g};
+    return (struct gn_control_workers){0};
+}
+
 /* A host without one serves all the same. */
 static void open_control(struct genet *g)
 {
@@ -553,6 +641,7 @@ static void open_control(struct genet *g)
     if (gn_control_open(&g->control, &g->generations, g->urls, path, error,
                         sizeof error) < 0)
         gn_log(GN_WARN, "%s", error);
+    g->control.workers = workers_of(g);
 }
 
 static void open_bus(struct genet *g)
@@ -604,10 +693,12 @@ static int open_crew(struct genet *g)
                                       .pool = g->sched->pool,
                                       .wires = wire_options(g),
                                       .hub = hub_options(g),
+                                      .lookout = lookout_options(g),
+                                      .born = g->lookout.telemetry.born,
                                       .leader = &g->generations};
     int r = gn_crew_open(&g->crew, &o);
     if (r < 0)
-        return fail(g, strerror(-r));
+        return fail(g, *g->crew.error ? g->crew.error : strerror(-r));
     gn_crew_follow(&g->crew);
     g->wires = &g->crew.reception.wires;
     return 0;
@@ -703,12 +794,23 @@ static int open_shared(struct genet *g)
     return 0;
 }
 
+/* Threads that serve have lookouts of their own. */
+static int open_lookout(struct genet *g)
+{
+    char error[300];
+    if (g->options.threads || gn_lookout_open(&g->lookout, error, sizeof error) == 0)
+        return 0;
+    return fail(g, error);
+}
+
 static int start(struct genet *g)
 {
     raise_file_limit(g);
     if (open_shared(g) < 0 || (g->worker && open_follower(g) < 0))
         return -1;
     open_generations(g);
+    if (open_lookout(g) < 0)
+        return -1;
     if (gn_guard_start(&g->generations.options.limits) < 0)
         gn_log(GN_WARN,
                "no timer: what computes for long is neither preempted nor ended");
@@ -782,9 +884,11 @@ static void drain(struct genet *g)
     unsigned left = gn_generations_drain(&g->generations, deadline);
     if (g->options.threads)
         left += gn_crew_drain(&g->crew, deadline);
-    gn_control_close(&g->control);
+    unsigned asking = gn_control_close(&g->control);
     if (left > 0)
         give_up(left, "tasks");
+    if (asking > 0)
+        give_up(asking, "consoles");
 }
 
 static void close_front(void *arg)
@@ -827,6 +931,7 @@ static void serve(void *arg)
         gn_watcher_close(&g->watcher);
         gn_generations_drain(&g->generations, gn_now());
     }
+    gn_lookout_close(&g->lookout);
     if (g->options.threads)
         gn_crew_close(&g->crew);
     gn_generations_close(&g->generations);

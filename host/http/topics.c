@@ -226,6 +226,7 @@ size_t gn_topics_publish(struct gn_topics *ts, const char *name, size_t n,
     gn_list_del(&here.link);
     gn_list_del(&end.link);
     drop_if_empty(ts, t);
+    ts->delivered += taken;
     return taken;
 }
 

@@ -33,7 +33,8 @@ struct gn_table {
 
 struct gn_topics {
     struct gn_table names, memberships;
-    uint64_t seed; /* so that nobody can choose names that collide */
+    unsigned long delivered; /* messages, once for each subscriber */
+    uint64_t seed;           /* so that nobody can choose names that collide */
 };
 
 void gn_topics_init(struct gn_topics *);

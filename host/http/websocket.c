@@ -186,6 +186,7 @@ static void refuse_slow(struct gn_ws *ws)
 {
     static const char why[] = "reads too slowly";
     gn_outbox_cut(&ws->out, GN_WIRE_RECORD);
+    ws->hub->dropped++;
     gn_ws_close(ws, 1013, why, sizeof why - 1);
 }
 

@@ -97,8 +97,15 @@ static bool has_left(const struct gn_wire *w)
 static void on_hang_up(struct gn_wire *w, uint32_t events)
 {
     w->hung_up = true;
-    if (w->on_gone && (events & (EPOLLHUP | EPOLLERR) || has_left(w)))
+    if (w->on_gone && (events & (EPOLLHUP | EPOLLERR) || has_left(w))) {
+        w->gone = true;
         w->on_gone(w);
+    }
+}
+
+bool gn_wire_has_gone(const struct gn_wire *w)
+{
+    return w->hung_up && has_left(w);
 }
 
 static void push_held(struct gn_wire *w);

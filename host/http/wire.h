@@ -37,10 +37,11 @@ struct gn_counter;
 struct gn_wires {
     struct gn_sched *sched;
     struct gn_wire_options options;
-    struct gn_list all;         /* that are here at present */
-    size_t count;               /* open, wherever they are; at home only */
-    struct gn_peers peers;      /* at home only */
-    struct gn_counter *counter; /* whose they are; NULL at home */
+    struct gn_list all;           /* that are here at present */
+    size_t count;                 /* open, wherever they are; at home only */
+    struct gn_peers peers;        /* at home only */
+    struct gn_counter *counter;   /* whose they are; NULL at home */
+    struct gn_observer *observer; /* NULL: none; see observer.h */
     bool draining;
     bool wanted; /* the thread is: none of them may wait here for its next request */
     struct gn_fiber *drainer;      /* waits for the last wire to close, or NULL */
@@ -90,6 +91,7 @@ struct gn_wire {
     void (*on_gone)(struct gn_wire *); /* called on the loop's own stack when the peer
                                           has gone; NULL: nobody wants to know */
     struct gn_tenant *tenant;          /* NULL while it speaks HTTP */
+    bool gone;                         /* that has been called, for a peer that left */
     bool ended;                        /* civetweb shall see the end of the stream */
     bool broken;                       /* the peer cannot be reached any more */
     bool lingers; /* the peer may still send what nobody will read */
@@ -234,6 +236,9 @@ int gn_wire_close(struct gn_wire *);
 /* What civetweb is told instead of an address, since it knows only IPv4: the loopback
  * and a port. */
 void gn_wire_stand_in(struct sockaddr *, socklen_t *, int port);
+
+/* Whether the peer has hung up, and nobody is about to find out by himself. */
+bool gn_wire_has_gone(const struct gn_wire *);
 
 /* Numeric address of the peer, for people; returns the port, 0 when it has none. */
 int gn_wire_peer(const struct gn_wire *, char *out, size_t room);

@@ -20,8 +20,8 @@ struct thread {
     void *(*fn)(void *);
     void *arg, *result;
     struct gn_fiber *fiber;  /* NULL until started */
-    struct gn_fiber *joiner; /* waits for the end */
-    struct gn_errand errand; /* of one on another thread's scheduler: there is one */
+    struct gn_fiber *joiner; /* waits for the end of one on its own scheduler */
+    struct gn_errand errand; /* of one on another thread's scheduler, which it ends */
     struct gn_timer cold;    /* armed while idle */
     void *value[KEYS];       /* of the keys in `keys` */
     bool ended, detached;
@@ -32,7 +32,7 @@ struct thread {
 static struct {
     pthread_key_t key[KEYS];
     void (*destructor[KEYS])(void *);
-    int count;
+    atomic_int count; /* goes up once the key is there; any thread */
 } keys;
 
 static _Thread_local struct {
@@ -92,10 +92,11 @@ static bool start(struct thread *t)
     return true;
 }
 
-/* Starts a thread on the next of the other schedulers, if there is one left. */
+/* Starts a thread on the next of the other schedulers, if there is one left. Who is
+ * detached has nobody to whom it could come back. */
 static bool start_elsewhere(struct thread *t)
 {
-    if (mine.places_left == 0)
+    if (mine.places_left == 0 || t->detached)
         return false;
     gn_list_del(&t->spare);
     gn_errand_send(&t->errand, *mine.places, "thread", run, t);
@@ -184,10 +185,11 @@ int pthread_join(pthread_t id, void **result)
     if (!t)
         return gn_real()->pthread_join(id, result);
     bool held_back = !gn_list_empty(&t->spare);
-    t->joiner = gn_fiber_self();
     if (t->errand.there)
         gn_errand_await(&t->errand);
-    while (!held_back && !t->errand.there && !t->ended)
+    else
+        t->joiner = gn_fiber_self();
+    while (t->joiner && !held_back && !t->ended)
         gn_park_shielded(GN_NEVER);
     if (result)
         *result = t->result;
@@ -270,7 +272,8 @@ int pthread_key_create(pthread_key_t *key, void (*destructor)(void *))
     int r = gn_real()->pthread_key_create(key, NULL);
     if (r == 0) {
         keys.key[keys.count] = *key;
-        keys.destructor[keys.count++] = destructor;
+        keys.destructor[keys.count] = destructor;
+        keys.count++;
     }
     return r;
 }

@@ -5,26 +5,40 @@
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-static size_t size_for(unsigned count)
+/* Where what is beside the lines begins: at a page. */
+static size_t lines_end(unsigned count)
 {
-    return offsetof(struct gn_board, lines) + count * sizeof(struct gn_line);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t end = offsetof(struct gn_board, lines) + count * sizeof(struct gn_line);
+    return (end + page - 1) / page * page;
 }
 
-static int map(struct gn_board **b, int fd, unsigned count)
+static size_t size_for(unsigned count, unsigned beside)
 {
-    void *p = mmap(NULL, size_for(count), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    return lines_end(count) + (size_t)count * beside;
+}
+
+static int map(struct gn_board **b, int fd, size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     *b = p == MAP_FAILED ? NULL : p;
     return *b ? 0 : -errno;
 }
 
-int gn_board_new(struct gn_board **b, int *fd, unsigned count)
+int gn_board_new(struct gn_board **b, int *fd, unsigned count, unsigned beside)
 {
+    size_t size = size_for(count, beside);
     *fd = memfd_create("genet-board", MFD_CLOEXEC);
     if (*fd < 0)
         return -errno;
-    int r = ftruncate(*fd, (off_t)size_for(count)) < 0 ? -errno : map(b, *fd, count);
+    int r = ftruncate(*fd, (off_t)size) < 0 ? -errno : map(b, *fd, size);
+    if (r == 0) {
+        (*b)->count = count;
+        (*b)->beside = beside;
+    }
     if (r == 0 && getrandom((*b)->secret, GN_SECRET, 0) != GN_SECRET) {
         gn_board_free(*b);
         r = -EIO;
@@ -33,21 +47,40 @@ int gn_board_new(struct gn_board **b, int *fd, unsigned count)
         close(*fd);
         return r;
     }
-    (*b)->count = count;
     return 0;
 }
 
 int gn_board_open(struct gn_board **b, int fd, unsigned count)
 {
-    int r = map(b, fd, count);
+    struct stat st;
+    int r = fstat(fd, &st) < 0 ? -errno : 0;
+    if (r == 0 && (size_t)st.st_size < size_for(count, 0))
+        r = -EINVAL;
+    if (r == 0)
+        r = map(b, fd, (size_t)st.st_size);
     close(fd);
     return r;
+}
+
+void *gn_board_memory(struct gn_board *b)
+{
+    return (char *)b + lines_end(b->count);
 }
 
 void gn_board_free(struct gn_board *b)
 {
     if (b)
-        munmap(b, size_for(b->count));
+        munmap(b, size_for(b->count, b->beside));
+}
+
+void gn_board_tell(struct gn_board *b, FILE *out)
+{
+    for (unsigned i = 0; i < b->count; i++) {
+        struct gn_line *l = &b->lines[i];
+        if (atomic_load(&l->pid))
+            fprintf(out, "%u  process, pid %d, generation %u\n", i,
+                    atomic_load(&l->pid), atomic_load(&l->generation));
+    }
 }
 
 /* ---- sharing ---- */

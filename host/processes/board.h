@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum {
     GN_PROCESSES = 1024, /* the most */
@@ -39,19 +40,27 @@ struct gn_line {
 
 struct gn_board {
     unsigned char secret[GN_SECRET]; /* random; the same for all processes */
-    char shared[GN_SHARED_PATH]; /* where genet.shared is in memory; "": on disk */
+    char shared[GN_SHARED_PATH];     /* where genet.shared is in memory; "": on disk */
     unsigned count;                  /* of lines */
+    unsigned beside; /* bytes of more memory for each process, see gn_board_memory() */
     struct gn_line lines[];
 };
 
-/* Makes one in a file without a name, whose descriptor is put in *fd, owned. Returns 0
- * or a negative errno. */
-int gn_board_new(struct gn_board **, int *fd, unsigned count);
+/* Makes one in a file without a name, whose descriptor is put in *fd, owned, with
+ * `beside` bytes for each process beside its line. Returns 0 or a negative errno. */
+int gn_board_new(struct gn_board **, int *fd, unsigned count, unsigned beside);
 
 /* Maps the one that another process has made; takes the descriptor. */
 int gn_board_open(struct gn_board **, int fd, unsigned count);
 
 void gn_board_free(struct gn_board *);
+
+/* What is beside the lines: an array, zeroed at first, of whose meaning the board knows
+ * nothing. Untouched it takes no memory. */
+void *gn_board_memory(struct gn_board *);
+
+/* Writes a line for each process. */
+void gn_board_tell(struct gn_board *, FILE *);
 
 /* Counts a connection that was taken in this second (of any clock, the same for all).
  */

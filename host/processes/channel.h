@@ -27,6 +27,7 @@ enum gn_kind {
     GN_KIND_SERVE,  /* take connections */
     GN_KIND_COUNT,  /* unsigned: how many processes there are */
     GN_KIND_STOP,   /* end in order */
+    GN_KIND_REOPEN, /* open the files of the logs anew */
     /* to the parent */
     GN_KIND_LOADED,  /* struct gn_order: it has loaded that generation */
     GN_KIND_FAILED,  /* struct gn_order and a text: it could not; why */

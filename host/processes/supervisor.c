@@ -367,6 +367,9 @@ static void live_once(struct gn_place *p)
     p->vote = GN_NO_VOTE;
     atomic_store(&p->line->pid, 0);
     set_standing(p, GN_ABSENT);
+    if (p->supervisor->options.on_end)
+        p->supervisor->options.on_end(p->supervisor, p->index,
+                                      p->supervisor->options.arg);
     poke_all(p->supervisor); /* what it was to take */
     if (p->supervisor->started && goes_on(p))
         mourn(p);
@@ -685,6 +688,13 @@ void gn_supervisor_scale(struct gn_supervisor *s, int by)
     tell_change(s);
 }
 
+void gn_supervisor_reopen(struct gn_supervisor *s)
+{
+    for (unsigned i = 0; i < s->most; i++)
+        if (s->places[i].child)
+            gn_channel_send(&s->places[i].channel, GN_KIND_REOPEN, NULL, 0);
+}
+
 /* ---- telling ---- */
 
 void gn_supervisor_tell(struct gn_supervisor *s, FILE *out)
@@ -772,7 +782,7 @@ static int prepare(struct gn_supervisor *s, const struct gn_supervisor_options *
     gn_list_init(&s->waiters);
     if (s->most > GN_PROCESSES)
         s->most = GN_PROCESSES;
-    int r = gn_board_new(&s->board, &s->board_fd, s->most);
+    int r = gn_board_new(&s->board, &s->board_fd, s->most, o->beside);
     if (r == 0 && o->shared)
         snprintf(s->board->shared, sizeof s->board->shared, "%s", o->shared);
     if (r == 0)

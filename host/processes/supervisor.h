@@ -31,12 +31,15 @@ struct gn_supervisor_options {
     const struct gn_listening *listening; /* borrowed */
     unsigned listening_count;
     const char *shared;   /* for gn_board; borrowed; NULL: "" */
+    unsigned beside;      /* the same: bytes for each process */
     int64_t drain;        /* ns in which a process must end that was told to */
     int64_t load_timeout; /* ns that loading may take */
     const char *control;  /* of the parent's control socket; those of the processes have
                              their number behind it; borrowed; NULL: none */
     /* Called before all load again, and, with `done`, after it; may wait; NULL */
     void (*on_load)(const struct gn_supervisor *, bool done, void *arg);
+    /* Called once a process has ended, before there is another in its place; NULL */
+    void (*on_end)(const struct gn_supervisor *, unsigned index, void *arg);
     void *arg;
 };
 
@@ -100,6 +103,9 @@ int gn_supervisor_await(struct gn_supervisor *, unsigned ticket);
 
 /* Adds processes, or takes some away, in order; at least one stays. */
 void gn_supervisor_scale(struct gn_supervisor *, int by);
+
+/* Has all processes open the files of their logs anew. */
+void gn_supervisor_reopen(struct gn_supervisor *);
 
 /* Tells of all processes, a line for each. */
 void gn_supervisor_tell(struct gn_supervisor *, FILE *out);

@@ -15,7 +15,7 @@
 
 static _Thread_local struct gn_fiber *self;
 
-__attribute__((noinline)) struct gn_fiber *gn_fiber_self(void)
+__attribute__((noinline)) GN_WITHOUT_TSAN struct gn_fiber *gn_fiber_self(void)
 {
     struct gn_fiber *f = self;
     __asm__ volatile("" : "+r"(f)); /* no caller may assume that two calls agree */
@@ -28,11 +28,15 @@ void gn_fiber_resume(struct gn_fiber *f)
     void *fake_stack = NULL;
     s->turn++;
     self = f;
+    if (s->meter.on)
+        s->meter.resumed = gn_meter_ticks();
     __sanitizer_start_switch_fiber(&fake_stack, f->stack.base, f->stack.size);
     __tsan_switch_to_fiber(f->tsan, 0);
     gn_context_switch(&s->loop, &f->context);
     __sanitizer_finish_switch_fiber(fake_stack, NULL, NULL);
     self = NULL;
+    if (s->meter.on)
+        f->ran += gn_meter_ticks() - s->meter.resumed;
 }
 
 /* Back to the loop. A fiber that has ended gives no place to keep its fake stack. */
@@ -143,6 +147,7 @@ static int park(struct gn_fiber *f, int64_t deadline)
         gn_timer_add(&f->sched->timers, &f->timer, deadline) < 0)
         return -ENOMEM;
     f->parked = true;
+    f->since = f->sched->now;
     f->waits++;
     f->depth = __builtin_frame_address(0);
     leave(f, &f->sanitizer);

@@ -39,12 +39,14 @@ struct gn_fiber {
     void (*fn)(void *);
     void *arg;
     void *slot[GN_SLOTS];
-    void *depth;            /* how far down its stack it was when it parked */
-    size_t spent;           /* see gn_spend(); since the last wait */
-    unsigned waits;         /* counts how often it was parked */
-    int result;             /* what the running wait returns */
-    unsigned wakes;         /* that have ended its waits */
-    int cancelled;          /* as the cause of a scope around all the others */
+    void *depth;    /* how far down its stack it was when it parked */
+    size_t spent;   /* see gn_spend(); since the last wait */
+    uint64_t ran;   /* while the meter is on: until it was last left, in ticks */
+    int64_t since;  /* when it was last parked: the loop's time; monotonic ns */
+    unsigned waits; /* counts how often it was parked */
+    int result;     /* what the running wait returns */
+    unsigned wakes; /* that have ended its waits */
+    int cancelled;  /* as the cause of a scope around all the others */
     struct gn_scope *scope; /* innermost; NULL outside any */
     bool parked;            /* waiting, and nobody has woken it */
     bool shielded;          /* the running wait is not a cancellation point */

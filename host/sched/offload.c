@@ -46,6 +46,15 @@ struct gn_pool *gn_pool_new(unsigned threads)
     return p;
 }
 
+void gn_pool_look(struct gn_pool *p, struct gn_pool_state *s)
+{
+    pthread_mutex_lock(&p->lock);
+    *s = (struct gn_pool_state){p->queued, p->threads, p->idle};
+    for (const struct gn_list *l = p->held.next; l != &p->held; l = l->next)
+        s->queued++;
+    pthread_mutex_unlock(&p->lock);
+}
+
 /* ---- the queue; all called with the lock held ---- */
 
 static void push(struct gn_pool *p, struct gn_job *job)

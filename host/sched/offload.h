@@ -35,6 +35,14 @@ struct gn_job {
  * of memory. */
 struct gn_pool *gn_pool_new(unsigned threads);
 
+/* What a pool has at a moment. */
+struct gn_pool_state {
+    unsigned queued; /* jobs that wait for a thread */
+    unsigned threads, idle;
+};
+
+void gn_pool_look(struct gn_pool *, struct gn_pool_state *);
+
 /* Waits for running jobs, drops queued ones, ends the threads. */
 void gn_pool_free(struct gn_pool *);
 

@@ -152,6 +152,17 @@ static void free_ended(struct gn_sched *s)
     free(f);
 }
 
+int64_t gn_sched_lag(struct gn_sched *s)
+{
+    enum { STRETCH = 30 }; /* s */
+    if (s->now - s->lag.since > STRETCH * GN_SECOND) {
+        s->lag.last = s->lag.longest;
+        s->lag.longest = 0;
+        s->lag.since = s->now;
+    }
+    return s->lag.longest > s->lag.last ? s->lag.longest : s->lag.last;
+}
+
 /* ---- the loop ---- */
 
 /* Runs what is ready now; what becomes ready meanwhile has its turn in the next round.
@@ -211,6 +222,8 @@ void gn_sched_run(struct gn_sched *s)
             break;
         bool idle = gn_list_empty(&s->ready) && gn_list_empty(&s->hogs);
         int64_t now = gn_now();
+        if (now - s->now > s->lag.longest)
+            s->lag.longest = now - s->now;
         if (now - s->now > s->tick.options.patience)
             gn_tick_round(s, s->turn - before, now);
         if (idle || now - s->now >= LOOK_AGAIN) {

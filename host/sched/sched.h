@@ -5,6 +5,7 @@
 #define GN_SCHED_H
 
 #include "fiber.h"
+#include "meter.h"
 #include "poller.h"
 #include "tick.h"
 
@@ -26,6 +27,14 @@ struct gn_sched {
     unsigned turn; /* counts how often a fiber was resumed */
     struct gn_fiber *last; /* that was; NULL when it has ended */
     struct gn_tick tick;
+    struct gn_meter meter;
+    struct {
+        int64_t since;         /* the present stretch of time; monotonic ns */
+        int64_t longest, last; /* ns of a round of the loop, in it and in the one before
+                                */
+    } lag;
+    unsigned long stalls;      /* turns that have blocked the thread, see tick.h */
+    unsigned long preemptions; /* of fibers that computed, see gn_give_way() */
     struct gn_timers timers;
     struct gn_poller poller;
     struct gn_stacks stacks;
@@ -34,6 +43,7 @@ struct gn_sched {
     void *tsan;                 /* what ThreadSanitizer knows the loop by */
     struct gn_fiber *ended; /* the fiber that has just ended and waits to be freed */
     size_t fibers;          /* alive */
+    unsigned long calls;    /* that were made on them; for those who count some */
     struct gn_pool *pool;   /* for offloaded calls; borrowed; may be NULL */
     bool skips; /* where all fibers wait for time to pass, it is skipped: for tests */
     unsigned outside; /* fibers that wait for a descriptor, a thread or a child, for
@@ -57,6 +67,10 @@ struct gn_sched *gn_sched_self(void);
 
 /* Runs the loop until no fiber is alive. */
 void gn_sched_run(struct gn_sched *);
+
+/* The longest round of the loop in the last half to whole minute, if it is asked for
+ * that often: for so long others have waited for their turn. */
+int64_t gn_sched_lag(struct gn_sched *);
 
 /* Sends a message to a scheduler. Any thread; async-signal-safe it is not. */
 void gn_sched_post(struct gn_sched *, struct gn_message *);

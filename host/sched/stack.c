@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -141,7 +142,8 @@ void *gn_stack_guard(const struct gn_stack *stack, size_t *size)
 
 /* ---- the overflow report ---- */
 
-static const char *(*fiber_at)(const void *fault);
+/* The same for all threads, each of which sets it. */
+static const char *(*_Atomic fiber_at)(const void *fault);
 
 static void say(const char *text)
 {

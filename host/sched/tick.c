@@ -78,8 +78,10 @@ static bool computed(const struct gn_sched *s, int64_t ns)
 
 static void tell(struct gn_sched *s, int64_t ns)
 {
-    if (s->last && !computed(s, ns))
-        s->tick.options.on_stall(s->last, ns);
+    if (!s->last || computed(s, ns))
+        return;
+    s->stalls++;
+    s->tick.options.on_stall(s->last, ns);
 }
 
 void gn_tick_round(struct gn_sched *s, unsigned turns, int64_t now)

@@ -1,5 +1,7 @@
 #include "db.h"
 
+#include "../sched/sanitizer.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -97,6 +99,7 @@ int gn_change_begin(struct gn_change *c, struct gn_store *s, unsigned stripe,
     int r = gn_db_errno(mdb_txn_begin(s->env, NULL, 0, &c->txn));
     if (r < 0)
         return r;
+    __tsan_acquire(s->env); /* of who has read the pages that are used again */
     tell_unfinished(s->marks);
     c->version = mdb_txn_id(c->txn);
     s->writes++;
@@ -133,6 +136,7 @@ int gn_change_commit(struct gn_change *c)
     unsigned mark = c->stripe < GN_MARKS_STRIPES ? c->stripe + 1 : 0;
     if (mark)
         atomic_store(&b->committing, mark);
+    __tsan_release(c->store->env);
     int r = gn_db_errno(mdb_txn_commit(c->txn));
     if (r == -EIO && atomic_load(&b->cap) != (long long)b->limit)
         r = -ENOSPC; /* of a write that the full disk has cut short */
@@ -188,6 +192,7 @@ struct gn_view *gn_read_begin(struct gn_store *s)
     struct gn_view *r = claim(s);
     int rc = r->txn ? mdb_txn_renew(r->txn)
                     : mdb_txn_begin(s->env, NULL, MDB_RDONLY, &r->txn);
+    __tsan_acquire(s->env); /* of who has written what is read */
     if (rc == 0)
         return r;
     atomic_store(&r->busy, false);
@@ -196,6 +201,7 @@ struct gn_view *gn_read_begin(struct gn_store *s)
 
 void gn_read_end(struct gn_view *r)
 {
+    __tsan_release(mdb_txn_env(r->txn));
     mdb_txn_reset(r->txn);
     atomic_store_explicit(&r->busy, false, memory_order_release);
 }
@@ -274,7 +280,8 @@ int gn_db_read_value(const char *at, size_t n, struct gn_value *v)
 {
     if (n < 1)
         return -EIO;
-    *v = (struct gn_value){.kind = (enum gn_value_kind) * at, .data = at + 1, .size = n - 1};
+    *v = (struct gn_value){
+        .kind = (enum gn_value_kind) * at, .data = at + 1, .size = n - 1};
     bool whole = v->kind == GN_LIST ? v->size == sizeof(struct gn_list_head)
                  : v->kind == GN_INTEGER || v->kind == GN_NUMBER
                      ? v->size == sizeof v->integer

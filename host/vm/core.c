@@ -61,14 +61,16 @@ static int core_yield(lua_State *L)
     return cause ? gn_vm_raise(L, cause) : 0;
 }
 
-/* core.log(level, text) */
+/* core.log(level, text [, members]): `members` are for a log of JSON objects, such as
+ * '"id":7' */
 static int core_log(lua_State *L)
 {
-    size_t n;
+    size_t n, members_len;
     int level = gn_level_of(luaL_checkstring(L, 1));
     const char *text = luaL_checklstring(L, 2, &n);
+    const char *members = luaL_optlstring(L, 3, "", &members_len);
     luaL_argcheck(L, level >= 0, 1, "no such level");
-    gn_log_text((enum gn_level)level, text, n);
+    gn_log_members((enum gn_level)level, text, n, members, members_len);
     return 0;
 }
 
@@ -76,6 +78,13 @@ static int core_log(lua_State *L)
 static int core_level(lua_State *L)
 {
     lua_pushstring(L, gn_level_name(gn_log_level()));
+    return 1;
+}
+
+/* core.structured() -> whether the log is one of JSON objects */
+static int core_structured(lua_State *L)
+{
+    lua_pushboolean(L, gn_log_is_json());
     return 1;
 }
 
@@ -91,6 +100,13 @@ static int core_generation(lua_State *L)
 static int core_retiring(lua_State *L)
 {
     lua_pushboolean(L, gn_vm_of(L)->retired);
+    return 1;
+}
+
+/* core.is_terminal(fd) -> whether a descriptor is one */
+static int core_is_terminal(lua_State *L)
+{
+    lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
     return 1;
 }
 
@@ -189,7 +205,9 @@ static const luaL_Reg core[] = {
     {"yield", core_yield},
     {"log", core_log},
     {"level", core_level},
+    {"structured", core_structured},
     {"generation", core_generation},
+    {"is_terminal", core_is_terminal},
     {"now", core_now},
     {"retiring", core_retiring},
     {"secret", core_secret},

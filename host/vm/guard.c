@@ -338,6 +338,7 @@ static void give_way(struct gn_call *c, lua_State *L, lua_Debug *ar, unsigned la
     if (c->guard.held_on || !gn_may_park())
         return;
     c->guard.hog = true;
+    c->fiber->sched->preemptions++;
     gn_give_way();
     end_if_cancelled(c, L);
 }

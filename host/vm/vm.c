@@ -309,6 +309,8 @@ static void report(struct gn_call *c, void *arg, lua_CFunction failed)
 static void enrol(struct gn_call *c, enum gn_call_kind kind)
 {
     c->kind = kind;
+    c->id = ++c->fiber->sched->calls;
+    c->born = c->fiber->sched->now;
     gn_list_append(&c->vm->calls, &c->link);
     c->vm->count[kind]++;
 }
@@ -520,12 +522,13 @@ void gn_vm_preload(lua_State *L, const char *module, lua_CFunction open, void *a
     lua_pop(L, 1);
 }
 
-size_t gn_vm_speaker(char *out, size_t room)
+void gn_vm_speaker(struct gn_speaker *s)
 {
     const struct gn_call *c = gn_call_self();
     if (!c || c->vm->number == 0)
-        return 0;
-    return (size_t)snprintf(out, room, "[%u] ", c->vm->number);
+        return;
+    s->generation = c->vm->number;
+    s->request = c->vm->identify ? c->vm->identify(c) : NULL;
 }
 
 int gn_vm_raise(lua_State *L, int error)

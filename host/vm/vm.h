@@ -41,6 +41,8 @@ struct gn_vm {
     const char *framework; /* where the files of the framework are; its own string */
     /* Names a call of the host's, for the log; NULL: there is only one */
     void (*describe)(const struct gn_call *, char *out, size_t room);
+    /* The id of the request that a call is about, or NULL; NULL: there are none */
+    const char *(*identify)(const struct gn_call *);
 };
 
 /* Sets of kinds. */
@@ -72,6 +74,8 @@ struct gn_call {
     int current; /* in the registry: what `core.current` gives in it; LUA_NOREF */
     lua_Integer exchange; /* of the request it is for, or was started for; 0 */
     int args;             /* of one that has not begun: how many stand on its stack */
+    unsigned long id;     /* of its scheduler's calls, from 1 */
+    int64_t born;         /* when it began; monotonic ns */
 };
 
 /* Makes a state with the standard libraries, `genet.core`, and the framework on
@@ -130,9 +134,9 @@ void gn_vm_push_function(lua_State *, const char *module, const char *name);
  * at its first upvalue. May raise. */
 void gn_vm_preload(lua_State *, const char *module, lua_CFunction open, void *arg);
 
-/* For gn_log_set_speaker(): the number of the generation that the running call is of.
- */
-size_t gn_vm_speaker(char *out, size_t room);
+/* For gn_log_set_speaker(): the generation of the running call, and its request. */
+struct gn_speaker;
+void gn_vm_speaker(struct gn_speaker *);
 
 /* Raises what a wait that returned `error` means to Lua: "cancelled", "timeout", or the
  * errno's text. */

@@ -330,6 +330,10 @@ end
 -- See `genet.static` and `genet.gzip`.
 App.static, App.gzip = static.serve, gzip.serve
 
+-- See `genet.metrics` and `genet.health`.
+function App:metrics(...) return require("genet.metrics").serve(self, ...) end
+function App:health(...) return require("genet.health").serve(self, ...) end
+
 local function check_prefix(prefix, what)
   check.type(prefix, what .. ": the prefix", "string")
   if not prefix:find("^/.*[^/]$") then

@@ -54,6 +54,13 @@ local function setting(text)
   return nil, ("'%s' is no NAME=VALUE"):format(text)
 end
 
+local FORMATS = {common = true, combined = true, json = true, dev = true}
+
+local function log_format(text)
+  if FORMATS[text] or text:find("$", 1, true) then return text end
+  return nil, ("'%s' is not common, combined, json, dev, nor has it a $variable"):format(text)
+end
+
 local function proxy_range(text)
   local range, problem = require("genet.address").range(text)
   if range then return text end
@@ -144,6 +151,15 @@ local function add_runserver(parser)
   add_common(command, "30")
   option(command, "--log-level", "What to log: error, warn, info or debug.", level)
     :argname("<level>"):default("info")
+  command:option("--log-file", "Where to log: a file, opened anew on SIGUSR1, 'syslog' or "
+    .. "'syslog:FACILITY'. (default: standard error)"):argname("<file>")
+  command:option("--access-log", "Where a line for each request goes: the same, '-' for standard "
+    .. "error, 'stdout', or 'off'. (default: off, but '-' on a terminal and with --debug)")
+    :argname("<file>")
+  option(command, "--log-format", "Of the access log: common, combined, json, dev, or variables "
+    .. "such as '$status $request_time'; json is for the log, too. (default: dev on a terminal, "
+    .. "else combined)", log_format):argname("<format>")
+  command:flag("--request-id", "Tell the id of each request in X-Request-Id and in the log.")
 end
 
 local function add_run(parser)
@@ -163,6 +179,18 @@ local function add_control(parser, name, description)
   local command = parser:command(name, description)
   command:add_help("-? --help")
   command:option("--control", "The host's control socket, where several run."):argname("<path>")
+end
+
+local function add_attach(parser)
+  local command = parser:command("attach", "Open a console in a running host.")
+  command:add_help("-? --help")
+  command:argument("target", "Its PID, or the path of its control socket; needed where several "
+    .. "run."):args("?")
+  command:option("--control", "The same."):argname("<path>")
+  option(command, "--worker", "Which of several; 'workers' lists them. (default: 0)",
+    integer(0, 65535)):argname("<n>")
+  command:option("-e --execute", "Run this command, or Lua code, and end. May be given again.")
+    :argname("<command>"):count("*")
 end
 
 local function add_commands(parser)
@@ -200,6 +228,7 @@ function cli.parser(app)
   add_patches(parser)
   add_control(parser, "reload", "Have the running host load its scripts again, and wait for it.")
   add_control(parser, "status", "Tell how the running host does.")
+  add_attach(parser)
   add_commands(parser)
   if app then require("genet.command").add_all(parser, app.commands, names_in(parser)) end
   return parser
@@ -355,6 +384,17 @@ local function check_tls(options)
   if wish and #options.cert == 0 then refuse(wish .. " needs a --cert") end
 end
 
+-- Where the access log goes, and how its lines look. People read what goes to a terminal.
+local function choose_access_log(options)
+  local watched = core.is_terminal(2)
+  local where = options.access_log or (options.debug or watched) and "-" or "off"
+  local format = options.log_format
+  options.log_json = format == "json"
+  options.access_log = where ~= "off" and where or nil
+  local for_people = where == "-" and (watched or options.debug and not options.log_file)
+  options.access_format = format or (for_people and "dev" or "combined")
+end
+
 local function is_there(path, mode)
   return lfs.attributes(path, "mode") == mode
 end
@@ -429,7 +469,13 @@ function FINISH.runserver(options)
   options.patch = not options.no_patch
   options.threads = options.threaded or 0
   options.processes = options.processes or 0
+  choose_access_log(options)
   options.reload = (options.reload or options.debug) and not options.no_reload
+end
+
+function FINISH.attach(options)
+  options.target = options.target or options.control
+  options.worker = options.worker and ("%d"):format(options.worker) or ""
 end
 
 for _, name in ipairs(COMMANDS) do

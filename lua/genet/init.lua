@@ -30,6 +30,7 @@ local websocket = require "genet.websocket"
 local LATER = {
   db = "genet.db", -- databases
   http = "genet.http", -- the client
+  metrics = "genet.metrics",
   mime = "genet.mime",
   password = "genet.password",
   process = "genet.process",

@@ -7,6 +7,7 @@ local core = require "genet.core"
 local generations = require "genet.generations"
 local lfs = require "lfs"
 local log = require "genet.log"
+local metrics = require "genet.metrics"
 local proxy = require "genet.proxy"
 local render = require "genet.render"
 local runner = require "genet.runner"
@@ -152,6 +153,8 @@ function loader.load(path, lines, report)
   proxy.trust(settings.trusted_proxies)
   if generations.debug() then attach_debug(settings.debug_from) end
   tell(report, root.freeze, root)
+  proxy.install(root)
+  metrics.install(root)
   return root
 end
 

@@ -12,6 +12,7 @@
 
 local address = require "genet.address"
 local exchange = require "genet.exchange"
+local fields = require "genet.fields"
 local http_error = require "genet.http_error"
 local text = require "genet.text"
 
@@ -166,6 +167,36 @@ function proxy.told(req)
     error(http_error.new(400, "the headers Forwarded and X-Forwarded-* contradict each other"), 0)
   end
   return old or new
+end
+
+--- The id that a trusted proxy has given a request, in `X-Request-Id`.
+-- @tparam Request req
+-- @treturn[1] string 128 bytes at most, without blanks
+-- @treturn[2] nil
+-- @usage local id = proxy.request_id(req)
+function proxy.request_id(req)
+  local id = exchange.header(req._exchange, "X-Request-Id")
+  if not id or #id > 128 or not id:find("^[%w!#$%%&'*+./:=@^_`|~-]+$") then return nil end
+  return is_trusted_peer((exchange.remote_addr(req._exchange))) and id or nil
+end
+
+-- Headers that contradict each other are an affair of who asks for the address.
+local function identify(x)
+  local req = {_exchange = x, headers = fields.headers(x)}
+  local ok, told = pcall(proxy.told, req)
+  exchange.identify(x, proxy.request_id(req), ok and told and told.addr or nil)
+end
+
+--- Has the host told of each request's client and id what trusted proxies tell, where it matters.
+-- @tparam App app
+-- @usage proxy.install(app)
+function proxy.install(app)
+  if not proxy.active then return end
+  local dispatch = app.dispatch
+  function app.dispatch(self, x, ...)
+    if exchange.observed(x) then identify(x) end
+    return dispatch(self, x, ...)
+  end
 end
 
 return proxy

@@ -256,7 +256,7 @@ function lazy:remote_port()
 end
 
 function lazy:id()
-  return exchange.id(self._exchange)
+  return proxy.active and proxy.request_id(self) or exchange.id(self._exchange)
 end
 
 function lazy:host()

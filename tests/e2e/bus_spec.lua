@@ -1,7 +1,7 @@
 -- Topics cross between hosts that use one Redis, whatever becomes of it.
 local cjson = require "cjson"
 local redis = require "tests.e2e.redis"
-local support = require "tests.e2e.support"
+local support = require("tests.e2e.support").one_state()
 local ws_client = require "tests.e2e.websocket.client"
 
 local SCRIPT = [[

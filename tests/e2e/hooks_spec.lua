@@ -85,6 +85,7 @@ describe("hooks", function()
   end)
 
   it("tear down when the client has gone", function()
+    support.only("default processes", "requests meet in one Lua state", pending)
     local waiting = server:ask("/wait")
     support.wait_until("the call", function()
       return server:tell("status").out:find("running: 1 calls", 1, true)

@@ -15,8 +15,27 @@ app:get("/generation", function() return tostring(genet.generation()) end)
 app:get("/slow", function() genet.sleep(0.2) return "slow" end)
 app:get("/long", function() genet.sleep(60) return "long" end)
 app:get("/reload", function() return {genet.reload()} end)
+local hits = genet.shared("hits")
+app:get("/count", function()
+  local n = hits:incr("all", 1, 0)
+  hits:set("n" .. n, true)
+  return "counted"
+end)
+app:get("/counted", function()
+  local all, missing = hits:get("all"), 0
+  for n = 1, all do missing = missing + (hits:get("n" .. n) and 0 or 1) end
+  return ("%d %d"):format(all, missing)
+end)
 return app
 ]]
+
+-- Whether a host has left behind what genet.shared keeps in memory.
+local function left_store(pid)
+  for name in lfs.dir("/dev/shm") do
+    if name:find(("^genet%%-%%d+%%-%d%%-"):format(pid)) then return true end
+  end
+  return false
+end
 
 describe("a host with processes", function()
   local server
@@ -281,6 +300,7 @@ describe("a host with processes", function()
   it("loses only what a killed process was doing", function()
     serve(SITE)
     local before = server:settled_descriptors()
+    local counted = load("/count", "4", "^counted$")
     local kept = load("/slow", "8 keep", "^slow$")
     local short = load("/hello", "4", "^hello$")
     local kills, last = 10, {}
@@ -298,10 +318,19 @@ describe("a host with processes", function()
     assert.equal(0, hello.wrong + hello.refused, hello_text)
     assert.is_true(slow.answers > 8 and hello.answers > 0)
     assert.is_true(slow.cut <= kills * 8 and hello.cut <= kills * 4, slow_text .. hello_text)
+    -- What was acknowledged is there; of what was cut each may have been counted, and written.
+    local count, count_text = counted()
+    assert.is_true(left_store(server.pid))
+    local all, missing = server:get("/counted").body:match("(%d+) (%d+)")
+    assert.equal(0, count.wrong + count.refused, count_text)
+    assert.is_true(tonumber(all) >= count.answers, all .. " " .. count_text)
+    assert.is_true(tonumber(all) <= count.answers + count.cut, all .. " " .. count_text)
+    assert.is_true(tonumber(missing) <= count.cut, missing .. " " .. count_text)
     support.wait_until("its descriptors to be closed", function()
       return server:descriptors() <= before
     end)
     stop()
+    assert.is_false(left_store(server.pid))
   end)
 
   -- ------------------------------------------------------------ reloading

@@ -181,6 +181,7 @@ describe("a reload", function()
 
   describe("lets go on", function()
     it("a request, on the generation it began on", function()
+      support.only("default processes", "requests meet in one Lua state", pending)
       serve{scripts = {["main.lua"] = site "one"}}
       local slow, stream = server:ask("/slow"), server:ask("/stream")
       finally(function() slow:close() stream:close() end)
@@ -358,6 +359,7 @@ describe("a reload", function()
     end)
 
     it("at the deadline what never ends by itself", function()
+      support.only("default processes", "requests meet in one Lua state", pending)
       serve{args = {"--drain", "0.2"}, scripts = {["main.lua"] = site "one"}}
       local forever = server:ask("/forever")
       finally(function() forever:close() end)
@@ -379,6 +381,7 @@ describe("a reload", function()
     end)
 
     it("the oldest before there are three", function()
+      support.only("default processes", "requests meet in one Lua state", pending)
       serve{args = {"--drain", "0.3"}, scripts = {["main.lua"] = site "one"}}
       local first = server:ask("/forever")
       finally(function() first:close() end)

@@ -116,6 +116,7 @@ describe("genet.shared", function()
   end)
 
   it("makes no directory for who does not use it", function()
+    support.only("default threaded", "the parent makes it before they ask", pending)
     server = support.serve{script = [[
       local app = require("genet").app()
       app:get("/", function() return "hello" end)

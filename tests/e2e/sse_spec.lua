@@ -93,6 +93,7 @@ describe("a stream of events", function()
   end)
 
   it("carries what another request sends", function()
+    support.only("default processes", "requests meet in one Lua state", pending)
     local first, second = listen("/events"), listen("/events")
     support.wait_until("both to listen", function() return count("/streams") >= 2 end)
     server:request("POST", "/say", nil, "hello\nyou")
@@ -168,6 +169,7 @@ describe("a stream of events", function()
   end)
 
   it("of a crowd takes little memory of each", function()
+    support.only("default processes", "more requests wait than there are threads", pending)
     local others = {}
     local before = server:resident()
     for i = 1, support.crowd_size(300) do

@@ -339,6 +339,7 @@ describe("a client of a large file", function()
   end
 
   it("may be slow, at no cost in memory", function()
+    support.only("default processes", "slow clients hold all threads", pending)
     sparse("huge.bin", "200M")
     local before, connections = server:resident(), {}
     for i = 1, many do
@@ -355,6 +356,7 @@ describe("a client of a large file", function()
   end)
 
   it("may go, and leaves nothing behind", function()
+    support.only("default processes", "slow clients hold all threads", pending)
     server:get("/s/large.bin")
     local idle = server:settled_descriptors()
     for _, how in ipairs{"reset", "politely"} do

@@ -1,5 +1,6 @@
 -- `--threaded=N`: N threads, each with a Lua state of its own; what blocks one holds up no other.
 local socket = require "socket"
+local client = require "tests.e2e.client"
 local support = require "tests.e2e.support"
 local ws_client = require "tests.e2e.websocket.client"
 
@@ -136,6 +137,20 @@ describe("a thread", function()
     later(function() ws:vanish() end)
     assert.equal("spins", (ws:receive()))
     assert.equal("served", server:get("/").body)
+  end)
+end)
+
+describe("genet status", function()
+  it("tells of each thread, and what it has been asked", function()
+    local server = serve([[app:get("/", function() return "hello" end)]], {}, 2)
+    for _ = 1, 3 do server:get("/") end
+    local told = server:tell("status").out
+    assert.matches("\n0  the leader, which serves nothing, pid %d+, generation 1\n", told)
+    local sum = 0
+    for requests in told:gmatch("thread, generation 1, (%d+) requests") do
+      sum = sum + tonumber(requests)
+    end
+    assert.equal(3, sum)
   end)
 end)
 
@@ -352,6 +367,67 @@ describe("a reload beside a blocked thread", function()
     assert.equal("in 2", server:get("/").body)
     unblock_other()
     assert.equal("open in 2", other:response("GET").body)
+  end)
+end)
+
+describe("a storm", function()
+  local function site(version)
+    return ([[
+      local genet = require "genet"
+      local app = genet.app()
+      local version = %q
+      app:get("/", function() genet.publish("news", version) return version end)
+      app:get("/slow", function()
+        local before = version
+        genet.sleep(0.02)
+        return before .. " " .. version
+      end)
+      app:get("/wait", function() genet.sleep(60) end)
+      app:websocket("/ws", {on_reload = "move"}, function(ws)
+        for message in ws:messages() do ws:send(version .. message) end
+      end)
+      app:websocket("/news", function(ws)
+        ws:join "news"
+        genet.publish("news", version)
+        for _ in ws:messages() do end
+      end)
+      return app]]):format(version)
+  end
+
+  -- Half of them with a request under way, half with a WebSocket.
+  local function come_and_go(server)
+    local visitors = {}
+    for at = 1, 2 * THREADS do
+      visitors[at] = server:connect()
+      if at % 2 == 0 then
+        visitors[at]:ask(at % 4 == 0 and "/wait" or "/slow")
+      else
+        visitors[at]:send(client.request_bytes("GET", "/news", ws_client.handshake()))
+      end
+    end
+    for at, visitor in ipairs(visitors) do visitor:close(at % 3 == 0 and "reset" or nil) end
+  end
+
+  it("of reloads and of clients that hang up keeps nobody else from an answer", function()
+    local server = support.serve{scripts = {["main.lua"] = site "v1"},
+      args = {"--threaded=" .. THREADS, "--drain=1"}}
+    later(function() server:stop() end)
+    local load = {}
+    for at, target in ipairs{"/", "/slow", "/ws"} do
+      load[at] = assert(io.popen(("exec setpriv --pdeathsig KILL lua5.4 tests/e2e/reload_load.lua "
+        .. "%s %d %s 4 %s"):format(server.host, server.port, target, server.directory)))
+    end
+    for turn = 1, support.crowd_size(60) do
+      come_and_go(server)
+      server:save("main.lua", turn % 2 == 0 and site("v" .. turn) or "local broken = = 1")
+      assert.equal(turn % 2, server:tell("reload").status)
+    end
+    support.write_file(server.directory .. "/enough", "")
+    for _, pipe in ipairs(load) do
+      local report = pipe:read("a")
+      assert.truthy(report:find("^%d+ answers, 0 wrong\n$"), report)
+      assert.truthy(pipe:close())
+    end
   end)
 end)
 

@@ -3,7 +3,8 @@ local support = require "support"
 -- Runs the command line in a process of its own, which prints the options it ends up with.
 local PROGRAM = [[
 package.preload["genet.core"] = function()
-  return {version = "0.1.0", processors = function() return 3 end}
+  return {version = "0.1.0", processors = function() return 3 end,
+    is_terminal = function() return false end}
 end
 package.path = %q
 local cli = require "genet.cli"
@@ -11,7 +12,8 @@ local options = cli.parse(arg)
 if not options.command then options = cli.parse(arg, {commands = {}}) end -- there is no site
 for _, name in ipairs{"command", "path", "max_connections", "max_per_ip", "max_body", "max_head",
   "head_timeout", "keep_alive", "drain", "log_level", "slice_ms", "cpu_limit",
-  "redirect_https", "client_ca", "file", "state", "shared_memory", "threads", "processes"} do
+  "redirect_https", "client_ca", "file", "state", "shared_memory", "threads", "processes",
+  "access_log", "access_format", "log_json", "request_id", "target", "worker"} do
   local value = options[name]
   if value ~= nil then print(name, math.type(value) or type(value), value) end
 end
@@ -60,6 +62,8 @@ describe("genet runserver", function()
   it("has defaults", function()
     assert.same({
       command = "runserver",
+      access_format = "combined",
+      log_json = "false",
       path = "scripts",
       listen = "127.0.0.1:5000",
       config = "",
@@ -228,6 +232,22 @@ describe("genet", function()
       assert.equal(0, result.code)
       assert.equal("", result.err)
       assert.matches(case[2], result.out)
+    end
+  end)
+
+  it("writes an access log for tools, and for people one that they can read", function()
+    for _, case in ipairs{
+      {{}, nil, "combined"},
+      {{"--debug"}, "-", "dev"},
+      {{"--debug", "--access-log", "off"}, nil, "combined"},
+      {{"--access-log", "-"}, "-", "combined"},
+      {{"--access-log", "a.log", "--log-format", "json"}, "a.log", "json"},
+      {{"--access-log", "a.log", "--log-format", "$status"}, "a.log", "$status"},
+    } do
+      local read = options("runserver", "lua", table.unpack(case[1]))
+      assert.equal(case[2], read.access_log)
+      assert.equal(case[3], read.access_format)
+      assert.equal(tostring(case[3] == "json"), read.log_json)
     end
   end)
 end)

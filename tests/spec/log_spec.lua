@@ -62,4 +62,30 @@ describe("genet.log", function()
     end))
     assert.same({}, logged("warn", function() print("a") end))
   end)
+
+  it("writes fields in their order, quoted where need be", function()
+    for _, case in ipairs{
+      {{"saved", {id = 7, user = "x"}}, "saved id=7 user=x"},
+      {{"saved", {b = 'a "b"', a = "one two"}}, [[saved a="one two" b="a \"b\""]]},
+      {{"saved", {name = "a\nb\tc\\"}}, [[saved name="a\nb\x09c\\"]]},
+      {{"saved", {["a b"] = "", on = true}}, [[saved "a b"="" on=true]]},
+      {{"saved %d", {id = 1}}, "saved %d id=1"},
+      {{"saved", {name = "Zoë"}}, [[saved name="Zoë"]]},
+    } do
+      assert.equal(case[2], logged("info", function() log(table.unpack(case[1])) end)[1][2])
+    end
+  end)
+
+  it("hands fields to a log of objects as their members", function()
+    support.core.is_structured = true
+    finally(function() support.core.is_structured = nil end)
+    local fields = {id = 7, user = 'a "b"\n', message = "x", fn = print, list = {1, 2}}
+    local line = logged("info", function() log.info("saved", fields) end)[1]
+    assert.equal("saved", line[2])
+    local read = require("cjson").decode("{" .. line[3] .. "}")
+    assert.same({1, 2}, read.list)
+    assert.equal('a "b"\n', read.user)
+    assert.equal("x", read.message_)
+    assert.equal(tostring(print), read.fn)
+  end)
 end)

@@ -28,8 +28,16 @@ function core.level()
   return core.current_level
 end
 
-function core.log(level, text)
-  table.insert(support.logged, {level, text})
+function core.log(level, text, members)
+  table.insert(support.logged, {level, text, members})
+end
+
+function core.structured()
+  return core.is_structured or false
+end
+
+function core.is_terminal()
+  return core.has_terminal or false
 end
 
 function core.worker()
@@ -69,6 +77,42 @@ package.preload["genet.generations"] = function()
   return {
     watch = nothing, watch_scripts = nothing, debug = nothing, keep = nothing, kept = nothing,
     served = nothing, recall = nothing, record = nothing,
+  }
+end
+
+--- The C module of statistics: one worker, whose requests a spec may put in.
+support.stats = {all = {}, count = {}, requests_list = {}}
+
+package.preload["genet.stats"] = function()
+  local self, texts = support.stats, {}
+  return {
+    serves = function() return true end,
+    enable = function(wanted) self.enabled = wanted end,
+    route = function(rule) table.insert(self.count, rule) return #self.count end,
+    series = function(list)
+      if self.full then return nil end
+      local numbers = {}
+      for at, text in ipairs(list) do
+        if not texts[text] then
+          table.insert(texts, text)
+          texts[text], self.all[text] = #texts, 0
+        end
+        numbers[at] = texts[text]
+      end
+      return numbers
+    end,
+    add = function(index, n) self.all[texts[index]] = self.all[texts[index]] + n end,
+    set = function(index, n) self.all[texts[index]] = n end,
+    refresh = nothing,
+    workers = function() return #self.requests_list end,
+    values = function()
+      return {{family = "genet_fibers", type = "gauge", help = "Fibers.", labels = 'state="ready"',
+        value = 3}}
+    end,
+    requests = function(worker) return self.requests_list[worker] end,
+    all_series = function() return self.all end,
+    bounds = function() return {0.1, 1} end,
+    stopping = function() return self.is_stopping or false end,
   }
 end
 

@@ -9,7 +9,7 @@ static int fd;
 static int open_board(void **state)
 {
     (void)state;
-    assert_int_equal(gn_board_new(&b, &fd, 4), 0);
+    assert_int_equal(gn_board_new(&b, &fd, 4, 100), 0);
     for (unsigned i = 0; i < 3; i++)
         b->lines[i].standing = GN_SERVING;
     return 0;
@@ -47,6 +47,11 @@ static void processes_share_it(void **state)
     b->lines[3].connections = 7;
     assert_int_equal(other->lines[3].connections, 7);
     assert_memory_equal(other->secret, b->secret, GN_SECRET);
+    char *here = gn_board_memory(b), *there = gn_board_memory(other);
+    assert_true(here >= (char *)&b->lines[4]);
+    assert_int_equal(here[4 * 100 - 1], 0);
+    here[4 * 100 - 1] = 'x';
+    assert_int_equal(there[4 * 100 - 1], 'x');
     gn_board_free(other);
 }
 

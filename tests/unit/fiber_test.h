@@ -29,7 +29,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { SANITIZED = 1 };
 #else
 enum { SANITIZED = 0 };
@@ -165,8 +165,11 @@ static inline void open_pair(int fd[2])
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
 }
 
+/* Once no plain thread is at work on them. */
 static inline void close_both(const int fd[2])
 {
+    if (!gn_fiber_self())
+        join_started();
     close(fd[0]);
     close(fd[1]);
 }

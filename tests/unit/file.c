@@ -272,8 +272,7 @@ static void a_terminal_is_waited_for(void **state)
     meanwhile(write_line, &keyboard);
     assert_int_equal(read(terminal, got, sizeof got), 5);
     assert_memory_equal(got, "line\n", 5);
-    close(terminal);
-    close(keyboard);
+    close_both((int[]){terminal, keyboard});
 }
 
 /* ---- a connection that breaks ---- */

@@ -184,12 +184,40 @@ static void cancel(void *fiber)
     gn_cancel(fiber, -ECANCELED);
 }
 
+/* What keeps the pool busy until there is a byte in the gate. */
+static struct {
+    struct gn_job job;
+    int gate[2];
+    atomic_bool begun;
+} busy;
+
+static void wait_at_the_gate(struct gn_job *job)
+{
+    char byte;
+    (void)job;
+    busy.begun = true;
+    if (read(busy.gate[0], &byte, 1) != 1)
+        abort();
+}
+
+static void keep_the_pool_busy(void *unused)
+{
+    (void)unused;
+    busy.job.run = wait_at_the_gate;
+    gn_offload(&busy.job);
+}
+
 static void a_cancelled_look_up_fails_and_leaks_nothing(void **state)
 {
     (void)state;
     struct sockaddr_in at;
     struct addrinfo *found;
     char host[NI_MAXHOST];
+    struct gn_pool *pool = gn_sched_self()->pool, *small = gn_pool_new(1);
+    gn_sched_self()->pool = small;
+    open_pair(busy.gate);
+    go(keep_the_pool_busy, NULL);
+    assert_eventually(busy.begun);
     go(cancel, gn_fiber_self());
     for (int i = 0; i < 2; i++) { /* during the wait, and before it */
         assert_int_equal(getaddrinfo("localhost", NULL, &IPV4, &found), EAI_SYSTEM);
@@ -200,6 +228,10 @@ static void a_cancelled_look_up_fails_and_leaks_nothing(void **state)
         getnameinfo(loopback(&at, 1), sizeof at, host, sizeof host, NULL, 0, 0),
         EAI_SYSTEM);
     assert_int_equal(errno, ECANCELED);
+    write_byte(&busy.gate[1]);
+    gn_pool_free(small);
+    gn_sched_self()->pool = pool;
+    close_both(busy.gate);
 }
 
 static int answers;

@@ -24,7 +24,8 @@ static void set_nonblocking(int fd)
 struct reader {
     int fd;
     size_t pause_every;
-    bool right, done;
+    bool right;
+    atomic_bool done;
 };
 
 static void read_slowly(void *arg)

@@ -9,7 +9,7 @@ enum { THREADS = 5 };
 
 static pthread_key_t own_key, other_key, thread_key;
 static char trace[64];
-static size_t traced;
+static atomic_size_t traced;
 
 /* A pool as a library has it: workers wait for work; the last thread made gives it out.
  */

@@ -146,6 +146,9 @@ function functions:id() return "test-" .. -self.number end
 function functions.tls() return nil end
 function functions:detach() self.detached = true end
 function functions.endless() end
+function functions.observed() return false end
+function functions.count_as() end
+function functions.identify() end
 function functions:limit(bytes) self.max_body = bytes end
 function functions:on_end(fn) table.insert(self.endings, fn) end
 

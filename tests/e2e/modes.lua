@@ -1,0 +1,49 @@
+-- Which end-to-end specs a mode of the suite leaves out, and why: what cannot be equal there.
+-- As a program it lists the files that a mode runs:
+--
+--     lua5.4 tests/e2e/modes.lua threaded
+--
+-- Single tests say so themselves, by support.only().
+local lfs = require "lfs"
+
+local NO_SERVER = "it starts no server, or one whose mode it chooses itself"
+local MEET = "its requests wait for each other in variables of one Lua state, and there a thread "
+  .. "answers one after the other"
+local CROWD = "it has more requests wait at once than there are threads"
+
+local modes = {}
+
+modes.left_out = {
+  both = {
+    app_run = NO_SERVER, conformance = NO_SERVER, debugpage = "debug mode excludes the modes",
+    faults = "each of its hosts is told its faults by seed, one thread's order",
+    manager = NO_SERVER, process_topics = NO_SERVER, processes = NO_SERVER,
+    readme = NO_SERVER, redis_sessions = NO_SERVER, run = NO_SERVER, startup = NO_SERVER,
+    stdio = NO_SERVER, systemd = NO_SERVER, threaded = NO_SERVER,
+    websocket_faults = "as faults", workers = NO_SERVER,
+  },
+  threaded = {
+    concurrency = CROWD, fairness = MEET, http_client = MEET, luasocket = MEET, postgres = MEET,
+    slow = MEET, sqlite = MEET, stopping = MEET, streams = MEET, tasks = MEET, waiting = MEET,
+  },
+  processes = {},
+}
+
+--- The files that a mode runs.
+function modes.files(mode)
+  local files = {}
+  for name in lfs.dir("tests/e2e") do
+    local spec = name:match("^(.*)_spec%.lua$")
+    if spec and not modes.left_out.both[spec] and not modes.left_out[mode][spec] then
+      files[#files + 1] = "tests/e2e/" .. name
+    end
+  end
+  table.sort(files)
+  return files
+end
+
+if arg and arg[0]:find("modes%.lua$") then
+  for _, file in ipairs(modes.files(arg[1])) do print(file) end
+end
+
+return modes
