@@ -453,7 +453,7 @@ App.url_for = locate.of_app
 -- @tparam string name
 -- @tparam table fields
 -- @usage app:converter("hex", {pattern = "%x+", read = function(s) return tonumber(s, 16) end})
-function App.converter(_, name, fields)
+function App:converter(name, fields) -- luacheck: no self
   local ok, problem = pcall(converters.add, name, fields)
   if not ok then error(problem, 2) end
 end

@@ -45,7 +45,8 @@ function check.is_callable(value)
   return type(value) == "function" or type(meta) == "table" and meta.__call ~= nil
 end
 
---- @usage check.callable(fn, "genet.spawn")
+--- A function, or what can be called like one.
+-- @usage check.callable(fn, "genet.spawn")
 function check.callable(value, what)
   if not check.is_callable(value) then refuse(what, "a function", value) end
   return value

@@ -95,11 +95,15 @@ function document.new(file, media, options, coding)
 end
 
 --- Notes that somebody uses the document's file, until `release`.
+-- @usage doc:retain()
+-- doc:release()
 function Document:retain()
   self.users = self.users + 1
 end
 
 --- Closes the file when nobody uses it any more.
+-- @usage doc:retain()
+-- doc:release()
 function Document:release()
   self.users = self.users - 1
   if self.users == 0 then self.file:close() end

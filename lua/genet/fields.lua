@@ -87,7 +87,7 @@ end
 -- @function headers:getlist
 -- @tparam string name in any case, with `_` or `-`
 -- @treturn {string,...}
--- @usage req.headers:getlist("accept") --> {"text/html", "text/plain"}
+-- @usage req.headers:getlist("accept") --> {"text/html"}
 function header_methods:getlist(name)
   local flat, values = exchange.headers(getmetatable(self).x), {}
   name = header_name(name):lower()

@@ -128,7 +128,7 @@ end
 -- @function json.encode
 -- @param value
 -- @treturn string
--- @usage json.encode{id = 1, tags = json.array()} --> '{"id":1,"tags":[]}'
+-- @usage json.encode{tags = json.array()} --> '{"tags":[]}'
 function json.encode(value)
   local text, problem = json.try_encode(value)
   return text or error(problem, 2)

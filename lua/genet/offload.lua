@@ -50,7 +50,7 @@ end
 --   local sum = 0
 --   for i = from, to do sum = sum + i end
 --   return sum
--- end, 1, 1e9)
+-- end, 1, 1e6)
 function offload.run(fn, ...)
   if type(fn) == "function" then return settle(pool.run(fn, nil, ...)) end
   if type(fn) ~= "string" then

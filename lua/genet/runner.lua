@@ -37,7 +37,7 @@ end
 
 --- What the script that was run wants to be served with. The host asks.
 -- @treturn ?{string,...} options of `genet runserver`
--- @usage runner.arguments() --> {"--port=8000", "--debug"}
+-- @usage for _, word in ipairs(runner.arguments() or {}) do print(word) end
 function runner.arguments()
   return arguments
 end

@@ -168,7 +168,7 @@ end
 -- @tparam function fn
 -- @treturn table those that are the route's
 -- @treturn function
--- @usage router:add(new_route(place, nil, "/events", sse.route({heartbeat = 5}, fn)))
+-- @usage local options, handler = sse.route({heartbeat = 5}, fn)
 function sse.route(options, fn)
   if fn == nil then options, fn = {}, options end
   local seconds

@@ -366,7 +366,7 @@ end
 -- @tparam function fn
 -- @param ... its arguments
 -- @return what it returns
--- @usage genet.shield(function() db:execute("ROLLBACK") end)
+-- @usage genet.shield(function() db:execute("delete from tag where post = ?", id) end)
 function task.shield(fn, ...)
   check.callable(fn, "genet.shield")
   local _ <close> = tasks.scope(nil, true)

@@ -35,7 +35,7 @@ end
 --- The lines of the file, without their ends.
 -- @function file:lines
 -- @treturn function an iterator
--- @usage for line in req.files.list:lines() do print(line) end
+-- @usage for line in req.files.names:lines() do print(line) end
 function methods:lines()
   if self._file then return self._file:lines() end
   local rest = self:read()

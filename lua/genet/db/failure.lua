@@ -34,7 +34,7 @@ function failure.is(err, kind)
 end
 
 --- The kind, and the SQLSTATE, by what the message says.
--- @tparam table table of `{pattern, kind, sqlstate}`
+-- @tparam table known a list of `{pattern, kind, sqlstate}`
 -- @tparam string message
 -- @treturn ?string kind
 -- @treturn ?string sqlstate

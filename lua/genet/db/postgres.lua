@@ -71,7 +71,7 @@ function postgres.is_over()
 end
 
 --- Where a database is.
--- @tparam string rest of the URL
+-- @param _
 -- @tparam string url
 -- @treturn table a target for `postgres.open`
 function postgres.target(_, url)

@@ -147,8 +147,7 @@ end
 -- @param value
 -- @tparam ?string name of the variable that holds it: a secret's value is masked
 -- @treturn string
--- @usage repr.of{1, 2, user = "ann", password = "x"}
---   --> '{1, 2, user = "ann", password = ********}'
+-- @usage repr.of{1, 2, password = "x"} --> '{1, 2, password = ********}'
 function repr.of(value, name)
   if value ~= nil and secrets.is(name) and type(value) ~= "function" then return secrets.MASK end
   local state = {out = {}, size = 0, open = {}}
