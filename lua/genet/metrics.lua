@@ -114,7 +114,8 @@ Counter.__index = Counter
 -- @function counter:inc
 -- @tparam ?number n 1 unless told; not negative
 -- @param ... a value for each label
--- @usage orders:inc(1, "book")
+-- @usage local orders = genet.metrics.counter("orders_total", "Orders.", {"kind"})
+-- orders:inc(1, "book")
 function Counter:inc(n, ...)
   check.object(self, Counter, "counter:inc")
   n = n or 1
@@ -130,7 +131,8 @@ Gauge.__index = Gauge
 -- @function gauge:set
 -- @tparam number value
 -- @param ... a value for each label
--- @usage depth:set(#jobs)
+-- @usage local depth = genet.metrics.gauge("depth", "How deep.")
+-- depth:set(7)
 function Gauge:set(value, ...)
   check.object(self, Gauge, "gauge:set")
   finite(value, "gauge:set")
@@ -142,7 +144,8 @@ end
 -- @function gauge:inc
 -- @tparam ?number n 1 unless told
 -- @param ... a value for each label
--- @usage depth:inc()
+-- @usage local depth = genet.metrics.gauge("depth", "How deep.")
+-- depth:inc()
 function Gauge:inc(n, ...)
   check.object(self, Gauge, "gauge:inc")
   n = finite(n or 1, "gauge:inc")
@@ -154,7 +157,8 @@ end
 -- @function gauge:dec
 -- @tparam ?number n 1 unless told
 -- @param ... a value for each label
--- @usage depth:dec()
+-- @usage local depth = genet.metrics.gauge("depth", "How deep.")
+-- depth:dec()
 function Gauge:dec(n, ...)
   check.object(self, Gauge, "gauge:dec")
   n = finite(n or 1, "gauge:dec")
@@ -169,7 +173,8 @@ Histogram.__index = Histogram
 -- @function histogram:observe
 -- @tparam number value
 -- @param ... a value for each label
--- @usage latency:observe(0.25)
+-- @usage local latency = genet.metrics.histogram("latency_seconds", "How long.")
+-- latency:observe(0.25)
 function Histogram:observe(value, ...)
   check.object(self, Histogram, "histogram:observe")
   finite(value, "histogram:observe")
@@ -234,7 +239,7 @@ end
 -- @tparam ?{string,...}|function labels a function instead is called for the value when the
 --   metrics are asked for, in the worker that answers; it should not wait
 -- @treturn gauge with `gauge:set`, `gauge:inc` and `gauge:dec`
--- @usage genet.metrics.gauge("jobs_waiting", "Jobs in the queue.", function() return #jobs end)
+-- @usage genet.metrics.gauge("jobs_waiting", "Jobs in the queue.", function() return 7 end)
 function metrics.gauge(name, help, labels)
   local look = check.is_callable(labels) and labels or nil
   if look then labels = nil end
