@@ -87,6 +87,8 @@ end
 describe("the README", function()
   it("begins with an app that works", function()
     local script, terminal = shown("-- shout.lua"), shown("$ host/run shout.lua")
+    support.only("default processes", "300 requests that ask the server itself hold every thread",
+      pending)
     local directory = workplace{["shout.lua"] = script}
     local server = support.serve{path = directory .. "/shout.lua"}
     finally(function() server:stop() support.remove(directory) end)

@@ -103,7 +103,9 @@ app:command("examples", {args = {"file"}}, function(args)
     end
   end
   io.write(#list, " examples, ", failed, " failed\n")
-  exit(failed == 0 and 0 or 1)
+  surroundings.stop()
+  os.exit = exit -- luacheck: ignore 122
+  return failed == 0
 end)
 
 return app

@@ -44,7 +44,7 @@ end
 
 -- What the client does ------------------------------------------------------------------------
 
---- Notes an answer that was returned, unless one was written.
+-- Notes an answer that was returned, unless one was written.
 function Exchange:answer(status, head, body)
   if not status then return end
   if self.started_with then
@@ -56,12 +56,12 @@ function Exchange:answer(status, head, body)
   self:wake()
 end
 
---- The running task, and those that it starts, are for this exchange.
+-- The running task, and those that it starts, are for this exchange.
 function Exchange:begin()
   serving[task.current()] = self
 end
 
---- Nothing more will come: calls what waits for that.
+-- Nothing more will come: calls what waits for that.
 function Exchange:close()
   for at = #self.endings, 1, -1 do self.endings[at]() end
   open[self.number] = nil
@@ -69,18 +69,18 @@ function Exchange:close()
   self:wake()
 end
 
---- The client has gone: writing fails from now on.
+-- The client has gone: writing fails from now on.
 function Exchange:abandon()
   self.gone = true
   self:wake()
 end
 
---- Lets everybody see what has changed.
+-- Lets everybody see what has changed.
 function Exchange:wake()
   self.changed:wake(math.maxinteger)
 end
 
---- The next piece of the answer; nil at its end. Waits.
+-- The next piece of the answer; nil at its end. Waits.
 function Exchange:take()
   while not self.pieces[1] and not self.ended and not self.complete do self.changed:wait() end
   local piece = table.remove(self.pieces, 1)
@@ -88,7 +88,7 @@ function Exchange:take()
   return piece
 end
 
---- Waits until there is an answer, or will be none.
+-- Waits until there is an answer, or will be none.
 function Exchange:await_start()
   while not self.started_with and not self.ended and not self.accepted do self.changed:wait() end
 end

@@ -117,6 +117,7 @@ local Client = {__name = "genet.test.websocket"}
 Client.__index = Client
 
 --- For `genet.test.client`: the client's end of an exchange that has become a WebSocket.
+-- @usage local ws <close> = socket.new(x, nil)
 function socket.new(x, subprotocol)
   return setmetatable({x = x, subprotocol = subprotocol}, Client)
 end

@@ -3,7 +3,7 @@ local core = require "genet.core"
 local genet = require "genet"
 local luassert = require "luassert"
 
-local surroundings = {}
+local surroundings = {open = {}} -- what is to be closed at the end
 
 local SCHEMA = [[
   create table post (id integer primary key, title text, author text);
@@ -292,6 +292,11 @@ of_module.init = {genet = function()
   return setmetatable({reload = function() return 2 end}, {__index = genet}) -- nothing is served
 end}
 
+of_module.metrics = {
+  orders = function() return genet.metrics.counter("orders_total", "Orders.", {"kind"}) end,
+  depth = function() return genet.metrics.gauge("depth", "Waiting.") end,
+  latency = function() return genet.metrics.histogram("latency_seconds", "Time.") end,
+}
 of_module.multipart = {
   part = function() return require("genet.form").parts(surroundings.arguments[1])() end,
   limits = {max_form_parts = 10, max_form_memory_size = 1000, max_part_head = 1000},
@@ -363,10 +368,16 @@ of_module["test.client"] = {response = function()
   return asked():test_client():get("/items", {stream = true})
 end}
 of_module["test.request"] = {options = {}}
-of_module["test.socket"] = {ws = function()
-  local welcomes = surroundings.code:find("receive", 1, true)
-  return asked():test_client():websocket(welcomes and "/welcome" or "/chat/room")
-end}
+of_module["test.socket"] = {
+  socket = nearby "test.socket",
+  x = {accepted = {close = nothing}},
+  ws = function()
+    local welcomes = surroundings.code:find("receive", 1, true)
+    local ws = asked():test_client():websocket(welcomes and "/welcome" or "/chat/room")
+    surroundings.open[#surroundings.open + 1] = ws
+    return ws
+  end,
+}
 of_module.upload = {
   file = function() return surroundings.arguments[1].files.note end,
   part = function() return require("genet.form").parts(surroundings.arguments[1])() end,
@@ -460,10 +471,10 @@ local function start_upstream()
   local listener = assert(require("socket").bind("127.0.0.1", 0))
   local _, port = listener:getsockname()
   surroundings.upstream = ("http://127.0.0.1:%d/"):format(port)
-  genet.spawn({detach = true}, function()
+  surroundings.server = genet.spawn({detach = true}, function()
     while true do
       local client = assert(listener:accept())
-      genet.spawn({detach = true}, function()
+      genet.spawn(function()
         for line in function() return client:receive("*l") end do
           if line == "" then
             client:send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nKeep-Alive: timeout=5\r\n\r\n"
@@ -474,6 +485,12 @@ local function start_upstream()
       end)
     end
   end)
+end
+
+--- Ends what examples have begun and left.
+function surroundings.stop()
+  for _, one in ipairs(surroundings.open) do one:close() end
+  if surroundings.server then surroundings.server:cancel() end
 end
 
 --- Calls fn(environment) for a module's example as part of a request; returns what it returns.
