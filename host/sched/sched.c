@@ -19,42 +19,59 @@ struct gn_sched *gn_sched_self(void)
 
 /* ---- the inbox ---- */
 
-void gn_sched_post(struct gn_sched *s, struct gn_message *m)
+/* Whoever sends looks at `asleep` after it has set the head, and the loop looks at the
+ * head after it has set `asleep`: one of the two notices the other. */
+void gn_sched_leave_note(struct gn_sched *s, struct gn_message *m)
 {
     m->next = NULL;
     pthread_mutex_lock(&s->inbox.lock);
-    bool was_empty = !s->inbox.head;
-    *s->inbox.tail = m;
-    s->inbox.tail = &m->next;
+    if (atomic_load(&s->inbox.head))
+        s->inbox.last->next = m;
+    else
+        atomic_store(&s->inbox.head, m);
+    s->inbox.last = m;
     pthread_mutex_unlock(&s->inbox.lock);
-    if (was_empty)
+}
+
+void gn_sched_rouse(struct gn_sched *s)
+{
+    if (atomic_load(&s->inbox.asleep) && atomic_exchange(&s->inbox.asleep, false))
         eventfd_write(s->inbox.watch.fd, 1);
+}
+
+void gn_sched_post(struct gn_sched *s, struct gn_message *m)
+{
+    gn_sched_leave_note(s, m);
+    gn_sched_rouse(s);
+}
+
+static bool inbox_has_any(const struct gn_sched *s)
+{
+    return atomic_load(&s->inbox.head) != NULL;
 }
 
 static struct gn_message *inbox_take(struct gn_sched *s)
 {
     pthread_mutex_lock(&s->inbox.lock);
-    struct gn_message *m = s->inbox.head;
-    s->inbox.head = NULL;
-    s->inbox.tail = &s->inbox.head;
+    struct gn_message *m = atomic_exchange(&s->inbox.head, NULL);
     pthread_mutex_unlock(&s->inbox.lock);
     return m;
 }
 
 static void inbox_run(struct gn_sched *s)
 {
-    for (struct gn_message *m = inbox_take(s), *next; m; m = next) {
+    struct gn_message *m = inbox_has_any(s) ? inbox_take(s) : NULL;
+    for (struct gn_message *next; m; m = next) {
         next = m->next;
         m->fn(m);
     }
 }
 
+/* The loop looks into the inbox whenever it comes back from the kernel. The eventfd is
+ * never read: each write is an edge, which is all that it is for. */
 static void on_inbox(struct gn_watch *w, uint32_t events)
 {
-    (void)events;
-    eventfd_t count;
-    eventfd_read(w->fd, &count);
-    inbox_run(gn_container_of(w, struct gn_sched, inbox.watch));
+    (void)w, (void)events;
 }
 
 static int inbox_open(struct gn_sched *s)
@@ -96,7 +113,6 @@ struct gn_sched *gn_sched_new(void)
     s->now = gn_now();
     gn_tick_stop(s);
     s->poller.epfd = s->inbox.watch.fd = -1;
-    s->inbox.tail = &s->inbox.head;
     pthread_mutex_init(&s->inbox.lock, NULL);
     gn_list_init(&s->ready);
     gn_list_init(&s->hogs);
@@ -201,11 +217,23 @@ static bool only_time_passes(const struct gn_sched *s)
            gn_timers_next(&s->timers) != GN_NEVER;
 }
 
+/* Blocks until something happens, unless something has. */
+static void sleep_until(struct gn_sched *s, int64_t deadline, int64_t now)
+{
+    atomic_store(&s->inbox.asleep, true);
+    gn_poller_poll(&s->poller, inbox_has_any(s) ? 0 : deadline, now);
+    atomic_store_explicit(&s->inbox.asleep, false, memory_order_relaxed);
+}
+
 /* Waits for news, until the next timer at the latest, or has that be due. */
 static void wait_for_news(struct gn_sched *s, bool idle, int64_t now)
 {
     bool skips = idle && s->skips && only_time_passes(s);
-    gn_poller_poll(&s->poller, idle && !skips ? gn_timers_next(&s->timers) : 0, now);
+    if (idle && !skips)
+        sleep_until(s, gn_timers_next(&s->timers), now);
+    else
+        gn_poller_poll(&s->poller, 0, now);
+    inbox_run(s);
     int64_t left = skips && only_time_passes(s) ? gn_timers_next(&s->timers) - now : 0;
     if (left > 0)
         gn_clock_ahead += left;

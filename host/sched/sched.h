@@ -10,6 +10,7 @@
 #include "tick.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* A note from another thread, to be run on the loop's own stack. The sender owns the
  * memory until `fn` is called; `fn` may free it. */
@@ -48,11 +49,13 @@ struct gn_sched {
     bool skips; /* where all fibers wait for time to pass, it is skipped: for tests */
     unsigned outside; /* fibers that wait for a descriptor, a thread or a child, for
                          which time must pass */
-    void *owner;            /* what the layers above hang on it */
+    void *owner;      /* what the layers above hang on it */
     struct {
-        pthread_mutex_t lock; /* protects head and tail */
-        struct gn_message *head, **tail;
-        struct gn_watch watch; /* of an eventfd that senders write to */
+        pthread_mutex_t lock; /* for those who write head and last */
+        _Atomic(struct gn_message *) head;
+        struct gn_message *last;
+        atomic_bool asleep;    /* the loop waits, or is about to: it must be told */
+        struct gn_watch watch; /* of an eventfd that senders write to then */
     } inbox;
 };
 
@@ -74,6 +77,13 @@ int64_t gn_sched_lag(struct gn_sched *);
 
 /* Sends a message to a scheduler. Any thread; async-signal-safe it is not. */
 void gn_sched_post(struct gn_sched *, struct gn_message *);
+
+/* As gn_sched_post(), but does not wake a scheduler that sleeps: it finds the message
+ * when something else wakes it. */
+void gn_sched_leave_note(struct gn_sched *, struct gn_message *);
+
+/* Has a scheduler find its notes. Any thread. */
+void gn_sched_rouse(struct gn_sched *);
 
 /* For fiber.c: counts a new fiber and makes it ready; lets the loop free an ended one.
  */

@@ -175,6 +175,52 @@ static void a_message_wakes_a_loop_that_sleeps_for_ever(void **state)
     }
 }
 
+static int found;
+
+static void find_note(struct gn_message *m)
+{
+    (void)m;
+    found++;
+}
+
+static void leave_a_note(void *m)
+{
+    usleep(2000);
+    gn_sched_leave_note(sleeper->sched, m);
+}
+
+static void a_note_is_found_when_something_else_wakes_the_loop(void **state)
+{
+    (void)state;
+    struct gn_message note = {.fn = find_note}, m = {.fn = wake_the_sleeper};
+    sleeper = gn_fiber_self();
+    found = 0;
+    start_thread(leave_a_note, &note);
+    join_started();
+    start_thread(post_once_all_sleep, &m);
+    assert_int_equal(gn_park(gn_after(30 * GN_SECOND)), 0);
+    assert_int_equal(found, 1);
+    join_started();
+}
+
+static void leave_a_note_and_rouse(void *m)
+{
+    leave_a_note(m);
+    gn_sched_rouse(sleeper->sched);
+}
+
+static void a_loop_that_is_roused_finds_its_notes(void **state)
+{
+    (void)state;
+    struct gn_message note = {.fn = wake_the_sleeper};
+    sleeper = gn_fiber_self();
+    for (int i = 0; i < 3; i++) {
+        start_thread(leave_a_note_and_rouse, &note);
+        assert_int_equal(gn_park(gn_after(30 * GN_SECOND)), 0);
+        join_started();
+    }
+}
+
 static void a_fiber_may_send_a_message_to_its_own_loop(void **state)
 {
     (void)state;
@@ -294,6 +340,8 @@ int main(void)
         on_a_fiber(time_passes_while_a_fiber_waits_for_a_descriptor),
         on_a_fiber(messages_of_four_threads_all_arrive_in_order),
         on_a_fiber(a_message_wakes_a_loop_that_sleeps_for_ever),
+        on_a_fiber(a_note_is_found_when_something_else_wakes_the_loop),
+        on_a_fiber(a_loop_that_is_roused_finds_its_notes),
         on_a_fiber(a_fiber_may_send_a_message_to_its_own_loop),
         on_a_fiber(a_message_may_start_a_fiber),
         cmocka_unit_test(a_message_that_came_too_late_is_still_delivered),
