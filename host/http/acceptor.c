@@ -164,48 +164,48 @@ struct gn_wire *gn_acceptor_take(struct gn_acceptor *a)
 
 /* ---- another source ---- */
 
-void gn_acceptor_set_source(struct gn_acceptor *a, gn_wire_source source, void *arg)
+void gn_acceptor_set_source(struct gn_acceptor *a, gn_stream_source source, void *arg)
 {
     a->source = source;
     a->source_arg = arg;
 }
 
-void gn_acceptor_offer(struct gn_acceptor *a)
+static struct gn_stream *ask_until(struct gn_acceptor *a, int64_t deadline)
 {
-    wake(a->waiting);
-}
-
-static struct gn_wire *ask_until(struct gn_acceptor *a, int64_t deadline)
-{
-    struct gn_wire *w = a->source(a->source_arg);
-    if (w)
-        return w;
-    wait_for_more(a, &a->waiting, deadline);
-    return a->source(a->source_arg);
+    struct gn_stream *s = a->source(a->source_arg);
+    if (!s)
+        wait_for_more(a, &a->waiting, deadline);
+    return s;
 }
 
 /* ---- as civetweb's listening socket ---- */
+
+static struct gn_stream *stream_until(struct gn_acceptor *a, int64_t deadline)
+{
+    struct gn_wire *w = take_until(a, &a->waiting, deadline);
+    return w ? &w->stream : NULL;
+}
 
 /* "Readable" is a promise: the connection has been taken already. */
 static short acceptor_poll(struct gn_stream *s, short events, int timeout_ms)
 {
     struct gn_acceptor *a = acceptor_of(s);
     int64_t deadline = gn_after_ms(timeout_ms);
-    a->next = a->source ? ask_until(a, deadline) : take_until(a, &a->waiting, deadline);
+    a->next = a->source ? ask_until(a, deadline) : stream_until(a, deadline);
     return a->next ? events & POLLIN : 0;
 }
 
 static int acceptor_accept(struct gn_stream *s, struct sockaddr *addr, socklen_t *len)
 {
     struct gn_acceptor *a = acceptor_of(s);
-    struct gn_wire *w = a->next;
-    if (!w) {
+    struct gn_stream *next = a->next;
+    if (!next) {
         errno = EAGAIN;
         return -1;
     }
     a->next = NULL;
     gn_wire_stand_in(addr, len, 0);
-    return w->stream.fd;
+    return next->fd;
 }
 
 static int acceptor_name(struct gn_stream *s, struct sockaddr *addr, socklen_t *len)

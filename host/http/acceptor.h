@@ -12,8 +12,9 @@
 
 enum { GN_LISTENERS = 16 };
 
-/* Gives out a wire; NULL when there is none at present. Must not wait. */
-typedef struct gn_wire *(*gn_wire_source)(void *arg);
+/* Gives out what civetweb is to hold; NULL when there is nothing at present. Must not
+ * wait. */
+typedef struct gn_stream *(*gn_stream_source)(void *arg);
 
 struct gn_acceptor {
     struct gn_stream stream; /* what civetweb holds: a descriptor that only counts */
@@ -25,8 +26,8 @@ struct gn_acceptor {
     unsigned count, turn;     /* how many, and who is asked next */
     struct gn_fiber *waiting; /* civetweb's master, parked; or NULL */
     struct gn_fiber *taking;  /* in gn_acceptor_take(), parked; or NULL */
-    struct gn_wire *next;     /* taken by poll(), to be handed out by accept() */
-    gn_wire_source source;    /* where poll() takes it from; NULL: from the kernel */
+    struct gn_stream *next;   /* taken by poll(), to be handed out by accept() */
+    gn_stream_source source;  /* where poll() takes it from; NULL: from the kernel */
     void *source_arg;
     bool open;       /* connections are taken */
     bool stopping;   /* civetweb is to look at its stop flag often */
@@ -45,10 +46,7 @@ int gn_acceptor_start(struct gn_acceptor *, char *error, size_t room);
 
 /* Has civetweb get its connections from `source`, while somebody else takes those of
  * the kernel. Call before gn_acceptor_start(). */
-void gn_acceptor_set_source(struct gn_acceptor *, gn_wire_source, void *arg);
-
-/* Tells civetweb that the source may have a connection. */
-void gn_acceptor_offer(struct gn_acceptor *);
+void gn_acceptor_set_source(struct gn_acceptor *, gn_stream_source, void *arg);
 
 /* Takes a connection from the kernel. May wait. NULL once the acceptor has stopped. */
 struct gn_wire *gn_acceptor_take(struct gn_acceptor *);

@@ -265,7 +265,7 @@ static void close_hand(void *arg)
     gn_generations_close(&o->hand->generations);
     gn_lookout_close(&o->hand->lookout);
     gn_hub_term(&o->hand->hub);
-    gn_wires_term(&o->hand->counter.wires);
+    gn_counter_term(&o->hand->counter);
 }
 
 static int start_hand(struct gn_crew *c, unsigned i)
@@ -287,12 +287,12 @@ int gn_crew_open(struct gn_crew *c, const struct gn_crew_options *o)
     c->hands = calloc(o->count, sizeof *c->hands);
     c->places = calloc(o->count, sizeof *c->places);
     int r = c->hands && c->places ? gn_runner_start(&c->desk, o->pool, NULL) : -ENOMEM;
+    gn_reception_init(&c->reception, c->desk.sched, &o->wires);
     c->options.count = 0; /* of those that have started */
     for (unsigned i = 0; r == 0 && i < o->count; i++) {
         r = start_hand(c, i);
         c->options.count += r == 0;
     }
-    gn_wires_init(&c->reception.wires, c->desk.sched, &o->wires);
     unsigned bad = r == 0 ? order_all(c, open_hand, GN_NEVER, GN_NEVER) : 0;
     if (r == 0)
         r = gn_elsewhere(c->desk.sched, "desk", open_desk, c);
@@ -310,6 +310,7 @@ void gn_crew_close(struct gn_crew *c)
     for (unsigned i = 0; i < c->options.count; i++)
         gn_runner_stop(&c->hands[i].runner);
     gn_runner_stop(&c->desk);
+    gn_reception_term(&c->reception);
     gn_sources_unref(c->sources);
     pthread_mutex_destroy(&c->lock);
     free(c->hands);

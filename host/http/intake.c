@@ -2,14 +2,13 @@
 
 #include "../log.h"
 #include "observer.h"
-#include "reception.h"
 #include "request.h"
+#include "wire.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* All that civetweb ever sees of a request. */
-static const char stand_in[] = "GET / HTTP/1.1\r\n\r\n";
+static const char stand_in[GN_STAND_IN] = "GET / HTTP/1.1\r\n\r\n";
 
 /* ---- refusals ---- */
 
@@ -139,20 +138,6 @@ static struct gn_wire *wire_of(struct gn_stream *s)
     return gn_container_of(s, struct gn_wire, stream);
 }
 
-/* Whether there is a request to serve. One that is lent comes with its head. */
-static bool has_next(struct gn_wire *w)
-{
-    if (!w->wires)
-        return gn_reception_borrow(w) == 0;
-    if (w->moves)
-        return false;
-    if (!w->wires->counter)
-        return gn_intake_next(w);
-    bool there = gn_reception_hold(w) && gn_intake_next(w);
-    gn_reception_let_go(w);
-    return there;
-}
-
 /* "Readable" is a promise: the request has come, or the end for civetweb. The time-out
  * is the wire's affair. */
 static short intake_poll(struct gn_stream *s, short events, int timeout_ms)
@@ -162,31 +147,34 @@ static short intake_poll(struct gn_stream *s, short events, int timeout_ms)
     gn_wire_put_worker(w, gn_fiber_self());
     if (!(events & POLLIN))
         return events & POLLOUT;
-    if (w->feed == 0 && has_next(w))
-        w->feed = sizeof stand_in - 1;
+    if (w->feed == 0 && gn_intake_next(w))
+        w->feed = GN_STAND_IN;
     return POLLIN;
+}
+
+ssize_t gn_intake_give(size_t *left, void *buf, size_t n, int flags)
+{
+    if (n > *left)
+        n = *left;
+    memcpy(buf, stand_in + GN_STAND_IN - *left, n);
+    if (!(flags & MSG_PEEK))
+        *left -= n;
+    return (ssize_t)n;
 }
 
 static ssize_t intake_recv(struct gn_stream *s, void *buf, size_t n, int flags)
 {
-    struct gn_wire *w = wire_of(s);
-    const char *from = stand_in + sizeof stand_in - 1 - w->feed;
-    if (n > w->feed)
-        n = w->feed;
-    memcpy(buf, from, n);
-    if (!(flags & MSG_PEEK))
-        w->feed -= n;
-    return (ssize_t)n;
+    return gn_intake_give(&wire_of(s)->feed, buf, n, flags);
 }
 
 /* civetweb has nothing to say that the host has not said. */
-static ssize_t intake_send(struct gn_stream *s, const void *buf, size_t n, int flags)
+ssize_t gn_intake_send(struct gn_stream *s, const void *buf, size_t n, int flags)
 {
     (void)s, (void)buf, (void)flags;
     return (ssize_t)n;
 }
 
-static int intake_name(struct gn_stream *s, struct sockaddr *addr, socklen_t *len)
+int gn_intake_name(struct gn_stream *s, struct sockaddr *addr, socklen_t *len)
 {
     (void)s;
     gn_wire_stand_in(addr, len, 0);
@@ -194,7 +182,7 @@ static int intake_name(struct gn_stream *s, struct sockaddr *addr, socklen_t *le
 }
 
 /* civetweb says this before it closes, when the wire may still have answers to send. */
-static int intake_shutdown(struct gn_stream *s, int how)
+int gn_intake_shutdown(struct gn_stream *s, int how)
 {
     (void)s, (void)how;
     return 0;
@@ -202,18 +190,14 @@ static int intake_shutdown(struct gn_stream *s, int how)
 
 static int intake_close(struct gn_stream *s)
 {
-    struct gn_wire *w = wire_of(s);
-    if (w->wires && !w->wires->counter)
-        return gn_wire_close(w);
-    gn_reception_return(w);
-    return 0;
+    return gn_wire_close(wire_of(s));
 }
 
 const struct gn_stream_ops gn_intake = {
     .poll = intake_poll,
     .recv = intake_recv,
-    .send = intake_send,
-    .name = intake_name,
-    .shutdown = intake_shutdown,
+    .send = gn_intake_send,
+    .name = gn_intake_name,
+    .shutdown = gn_intake_shutdown,
     .close = intake_close,
 };

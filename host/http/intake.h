@@ -16,6 +16,18 @@ struct gn_wire;
 /* What a wire does as civetweb's socket. */
 extern const struct gn_stream_ops gn_intake;
 
+/* All that civetweb ever sees of a request has so many bytes. */
+enum { GN_STAND_IN = 18 };
+
+/* Gives out those of them that are left, as recv(2). */
+ssize_t gn_intake_give(size_t *left, void *buf, size_t n, int flags);
+
+/* As civetweb's socket, whatever stands behind it: send(2), getsockname(2),
+ * shutdown(2). */
+ssize_t gn_intake_send(struct gn_stream *, const void *, size_t, int flags);
+int gn_intake_name(struct gn_stream *, struct sockaddr *, socklen_t *);
+int gn_intake_shutdown(struct gn_stream *, int how);
+
 /* Has the next request's head read, after the TLS handshake if one is due. May wait.
  * Returns false when there is none to serve here: the stream has ended, or the wire's
  * thread is wanted by others. */

@@ -455,6 +455,21 @@ static int open_civetweb(struct genet *g)
     return r < 0 ? fail(g, g->front.error) : 0;
 }
 
+static void close_front(void *arg)
+{
+    struct genet *g = arg;
+    if (g->options.threads)
+        gn_reception_close(&g->crew.reception);
+    gn_front_close(&g->front);
+}
+
+static void give_up_front(void *arg)
+{
+    struct genet *g = arg;
+    gn_acceptor_close(&g->acceptor);
+    close_front(g);
+}
+
 static int open_listeners(struct genet *g, char **addresses)
 {
     char error[600];
@@ -480,8 +495,7 @@ static void open_front(void *arg)
     g->acceptor.worker = g->worker;
     if (open_civetweb(g) == 0)
         return;
-    gn_acceptor_close(&g->acceptor);
-    gn_front_close(&g->front);
+    give_up_front(g);
     g->status = -1;
 }
 
@@ -758,13 +772,6 @@ static void start_acceptor(void *arg)
         g->status = fail(g, error);
 }
 
-static void give_up_front(void *arg)
-{
-    struct genet *g = arg;
-    gn_acceptor_close(&g->acceptor);
-    gn_front_close(&g->front);
-}
-
 /* Listens, and takes connections once the parent, if there is one, lets it. */
 static int start_front(struct genet *g)
 {
@@ -889,12 +896,6 @@ static void drain(struct genet *g)
         give_up(left, "tasks");
     if (asking > 0)
         give_up(asking, "consoles");
-}
-
-static void close_front(void *arg)
-{
-    struct genet *g = arg;
-    gn_front_close(&g->front);
 }
 
 /* Says why it could not start, if it could not. */

@@ -49,15 +49,21 @@ size_t gn_input_room(const struct gn_wires *ws)
     return ws->options.limits.head + BODY_ROOM;
 }
 
-struct gn_input *gn_input_take(struct gn_wires *ws)
+static struct gn_input *take_spare(struct gn_wires *ws)
 {
     struct gn_input *in = ws->spare_inputs;
     if (in) {
         ws->spare_inputs = in->next_spare;
         ws->spare_count--;
-    } else if (!(in = malloc(sizeof *in + gn_input_room(ws)))) {
-        return NULL;
     }
+    return in;
+}
+
+struct gn_input *gn_input_take(struct gn_wires *ws)
+{
+    struct gn_input *in = take_spare(ws);
+    if (!in && !(in = malloc(sizeof *in + gn_input_room(ws))))
+        return NULL;
     in->off = in->len = 0;
     return in;
 }
@@ -112,9 +118,8 @@ static void push_held(struct gn_wire *w);
 
 /* TLS may have to write in order to read, and the other way round: there each event is
  * news to both. */
-static void on_events(struct gn_watch *watch, uint32_t events)
+static void take_events(struct gn_wire *w, uint32_t events)
 {
-    struct gn_wire *w = gn_container_of(watch, struct gn_wire, watch);
     bool in = events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
     bool out = events & (EPOLLOUT | EPOLLHUP | EPOLLERR);
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
@@ -131,6 +136,52 @@ static void on_events(struct gn_watch *watch, uint32_t events)
         w->tenant->on_ready(w->tenant);
 }
 
+/* Of one that is away, home only notes what it is told. */
+static void on_events(struct gn_watch *watch, uint32_t events)
+{
+    struct gn_wire *w = gn_container_of(watch, struct gn_wire, watch);
+    if (!w->loan.out) {
+        take_events(w, events);
+        return;
+    }
+    atomic_fetch_or(&w->loan.missed, events);
+    atomic_fetch_add(&w->home->missed, 1);
+}
+
+static void on_events_away(struct gn_watch *watch, uint32_t events)
+{
+    take_events(gn_container_of(watch, struct gn_wire, loan.watch), events);
+}
+
+static const uint32_t WATCHED = EPOLLIN | EPOLLOUT | EPOLLRDHUP;
+
+static bool is_away(const struct gn_wire *w)
+{
+    return w->wires != w->home;
+}
+
+void gn_wire_settle(struct gn_wire *w)
+{
+    struct gn_loan *l = &w->loan;
+    if (!is_away(w) || l->watched || w->broken)
+        return;
+    l->watch = (struct gn_watch){.fn = on_events_away, .fd = w->stream.fd};
+    gn_watch_change(&w->home->sched->poller, &w->watch, 0);
+    l->watched = true;
+    if (gn_watch_add(&w->wires->sched->poller, &l->watch, WATCHED) < 0)
+        w->broken = w->ended = true;
+}
+
+/* Its events come home again, beginning with what is the case. */
+static void unsettle(struct gn_wire *w)
+{
+    if (!w->loan.watched)
+        return;
+    gn_watch_remove(&w->wires->sched->poller, &w->loan.watch);
+    gn_watch_change(&w->home->sched->poller, &w->watch, WATCHED);
+    w->loan.watched = false;
+}
+
 /* Parks the running fiber in `place` until an event or the deadline. */
 static int park_in(struct gn_fiber **place, int64_t deadline)
 {
@@ -138,6 +189,13 @@ static int park_in(struct gn_fiber **place, int64_t deadline)
     int r = gn_park(deadline);
     *place = NULL;
     return r;
+}
+
+/* Parks in `place` of a wire. */
+static int await(struct gn_wire *w, struct gn_fiber **place, int64_t deadline)
+{
+    gn_wire_settle(w);
+    return w->broken ? -EPIPE : park_in(place, deadline);
 }
 
 int64_t gn_wire_deadline(int64_t start, size_t moved)
@@ -216,7 +274,7 @@ int gn_wire_wait(struct gn_wire *w, int64_t deadline)
     while (!w->readable && !w->buffered && !w->ended && r == 0) {
         if (w->wires->wanted && w->state != GN_WIRE_BUSY)
             return -EAGAIN;
-        r = park_in(&w->reader, deadline);
+        r = await(w, &w->reader, deadline);
     }
     return r;
 }
@@ -235,7 +293,7 @@ ssize_t gn_wire_read(struct gn_wire *w, char *buf, size_t n, int64_t deadline)
         if (got != -EAGAIN && got != -EINTR)
             return got;
         bool wants_to_write = w->tls && w->readable && !w->writable;
-        if (wants_to_write && (r = park_in(&w->reader, deadline)) < 0)
+        if (wants_to_write && (r = await(w, &w->reader, deadline)) < 0)
             return r;
     }
 }
@@ -250,7 +308,7 @@ int gn_wire_secure(struct gn_wire *w, int64_t deadline)
         w->secured = r == 0;
         w->buffered = w->secured && gn_tls_pending(w->tls); /* a request, already */
         if (r == -EAGAIN)
-            r = park_in(&w->reader, deadline);
+            r = await(w, &w->reader, deadline);
     }
     if (r == -ENOMSG) {
         gn_tls_session_free(w->tls);
@@ -285,7 +343,7 @@ static int send_all(struct gn_wire *w, struct iovec *iov, size_t count)
             continue;
         if (n != -EAGAIN)
             return broken(w, -EPIPE);
-        int r = park_in(&w->writer, gn_wire_deadline(start, sent));
+        int r = await(w, &w->writer, gn_wire_deadline(start, sent));
         if (r < 0)
             return broken(w, r);
     }
@@ -329,8 +387,6 @@ static char *let_go(struct gn_wire *w)
     char *held = w->held;
     w->held = NULL;
     w->held_len = w->held_off = 0;
-    if (held)
-        w->worker->before_park = NULL;
     return held;
 }
 
@@ -401,15 +457,17 @@ ssize_t gn_wire_push_file(struct gn_wire *w, int fd, off_t at, size_t n)
 
 int gn_wire_wait_room(struct gn_wire *w, int64_t deadline)
 {
-    int r = w->writable ? 0 : park_in(&w->writer, deadline);
+    int r = w->writable ? 0 : await(w, &w->writer, deadline);
     return r < 0 ? broken(w, r) : 0;
 }
 
-/* What the peer does not take leaves by on_events() while the fiber waits for something
- * else: to wait here would cost it the wake that it is about to wait for. */
-static void flush_before_park(struct gn_fiber *f)
+/* What the peer does not take leaves by take_events() while the fiber waits for
+ * something else: to wait here would cost it the wake that it is about to wait for. */
+static void before_park(struct gn_fiber *f)
 {
-    push_held(f->slot[GN_SLOT_WIRE]);
+    struct gn_wire *w = f->slot[GN_SLOT_WIRE];
+    gn_wire_settle(w);
+    push_held(w);
 }
 
 static size_t length_of(const struct iovec *iov, size_t count)
@@ -427,7 +485,6 @@ int gn_wire_hold(struct gn_wire *w, struct iovec *iov, size_t count)
         (!w->held && !(w->held = malloc(HELD_ROOM))))
         return gn_wire_send(w, iov, count);
     w->held_len += gather(w->held + w->held_len, HELD_ROOM - w->held_len, iov, count);
-    w->worker->before_park = flush_before_park;
     return 0;
 }
 
@@ -485,8 +542,6 @@ void gn_wire_say_end(struct gn_wire *w)
 
 /* ---- life ---- */
 
-static const uint32_t WATCHED = EPOLLIN | EPOLLOUT | EPOLLRDHUP;
-
 static int attach(struct gn_wire *w, struct gn_tls_site *site)
 {
     if (!gn_peers_enter(&w->wires->peers, &w->peer))
@@ -538,10 +593,14 @@ void gn_wire_put_worker(struct gn_wire *w, struct gn_fiber *f)
 {
     if (w->worker == f)
         return;
-    if (w->worker)
+    if (w->worker) {
         w->worker->slot[GN_SLOT_WIRE] = NULL;
-    if (f)
+        w->worker->before_park = NULL;
+    }
+    if (f) {
         f->slot[GN_SLOT_WIRE] = w;
+        f->before_park = before_park;
+    }
     w->worker = f;
 }
 
@@ -555,21 +614,33 @@ struct gn_wire *gn_wire_self(void)
 
 void gn_wire_leave(struct gn_wire *w)
 {
-    struct gn_poller *p = &w->wires->sched->poller;
+    struct gn_loan *l = &w->loan;
     gn_wire_put_worker(w, NULL);
-    gn_watch_remove(p, &w->watch);
+    if (is_away(w)) {
+        unsettle(w);
+        l->input = w->in ? NULL : take_spare(w->wires);
+    } else {
+        l->out = true;
+        atomic_store(&l->missed, w->readable ? EPOLLIN : 0);
+    }
     gn_list_del(&w->link);
     w->wires = NULL;
 }
 
-/* What epoll would have said meanwhile nobody knows. */
-int gn_wire_enter(struct gn_wire *w, struct gn_wires *ws)
+/* Away, what epoll would say nobody knows. */
+void gn_wire_enter(struct gn_wire *w, struct gn_wires *ws)
 {
+    struct gn_loan *l = &w->loan;
     w->wires = ws;
     w->readable = w->writable = true;
     gn_list_append(&ws->all, &w->link);
-    int r = gn_watch_add(&ws->sched->poller, &w->watch, WATCHED);
-    return r < 0 ? broken(w, r) : 0;
+    if (is_away(w))
+        return;
+    if (l->input)
+        gn_input_drop(ws, l->input);
+    l->input = NULL;
+    l->out = w->readable = false;
+    take_events(w, atomic_exchange(&l->missed, 0));
 }
 
 void gn_wires_want(struct gn_wires *ws)

@@ -14,6 +14,7 @@
 #include "peers.h"
 #include "tls.h"
 
+#include <stdatomic.h>
 #include <sys/uio.h>
 
 enum gn_wire_state {
@@ -30,8 +31,6 @@ struct gn_wire_options {
     _Atomic unsigned *gauge; /* is told how many are open; borrowed; or NULL */
 };
 
-struct gn_counter;
-
 /* What the connections that a thread serves share. Where several threads do, those of
  * the reception are the home of all, see reception.h. */
 struct gn_wires {
@@ -40,8 +39,8 @@ struct gn_wires {
     struct gn_list all;           /* that are here at present */
     size_t count;                 /* open, wherever they are; at home only */
     struct gn_peers peers;        /* at home only */
-    struct gn_counter *counter;   /* whose they are; NULL at home */
     struct gn_observer *observer; /* NULL: none; see observer.h */
+    atomic_uint missed; /* news of wires that were away; at home; any thread */
     bool draining;
     bool wanted; /* the thread is: none of them may wait here for its next request */
     struct gn_fiber *drainer;      /* waits for the last wire to close, or NULL */
@@ -58,6 +57,20 @@ struct gn_input {
     char bytes[];    /* as many as gn_input_room() says */
 };
 
+/* What a wire needs to be on another thread than its home's for a while. It is watched
+ * at home all along; there only once a fiber waits, and then it is muted at home. */
+struct gn_loan {
+    struct gn_watch watch; /* of that thread */
+    bool watched;
+    bool out;                /* the wire is away; at home only */
+    _Atomic uint32_t missed; /* what home has been told meanwhile; written there */
+    struct gn_input *input;  /* goes home with it, instead of the one that it brought */
+    struct gn_message message; /* while it is on its way home */
+    int64_t since;             /* when it was lent */
+    unsigned mark; /* how many loans there had been, of all, at its last request ... */
+    bool lonely;   /* ... and there were hardly any since the one before */
+};
+
 /* Whoever has the connection once it speaks no HTTP any more. */
 struct gn_tenant {
     /* There may be something to read, or room to write, or the peer has gone: see
@@ -72,7 +85,7 @@ struct gn_wire {
     struct gn_wires *wires;  /* NULL between two threads */
     struct gn_wires *home;   /* where it was opened, and will be closed */
     struct gn_list link;
-    struct gn_message message;        /* while it is on its way home */
+    struct gn_loan loan;
     struct gn_fiber *worker;          /* serves it; NULL until one has polled it */
     struct gn_fiber *reader, *writer; /* parked, or NULL */
     bool sending;                     /* a fiber is in gn_wire_send() ... */
@@ -210,8 +223,12 @@ ssize_t gn_wire_push(struct gn_wire *, struct iovec *, size_t count);
  * gn_wire_enter(). */
 void gn_wire_leave(struct gn_wire *);
 
-/* Puts it on the running thread. Returns 0 or a negative errno: it is broken then. */
-int gn_wire_enter(struct gn_wire *, struct gn_wires *);
+/* Puts it on the running thread. */
+void gn_wire_enter(struct gn_wire *, struct gn_wires *);
+
+/* Has its events come to the running thread, which is not its home's, even though no
+ * fiber that serves it waits. */
+void gn_wire_settle(struct gn_wire *);
 
 /* Has those that wait for their next request leave, as their thread is wanted. Must not
  * wait. */

@@ -150,7 +150,14 @@ int gn_watch_add(struct gn_poller *p, struct gn_watch *w, uint32_t events)
     if (epoll_ctl(p->epfd, EPOLL_CTL_ADD, w->fd, &e) < 0)
         return -errno;
     entry->watch = w;
+    w->key = e.data.u64;
     return 0;
+}
+
+void gn_watch_change(struct gn_poller *p, struct gn_watch *w, uint32_t events)
+{
+    struct epoll_event e = {.events = events | EPOLLET, .data.u64 = w->key};
+    epoll_ctl(p->epfd, EPOLL_CTL_MOD, w->fd, &e);
 }
 
 void gn_fd_closed(struct gn_poller *p, int fd)

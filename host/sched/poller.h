@@ -17,6 +17,7 @@ struct gn_watch {
     int fd;
     void (*fn)(struct gn_watch *,
                uint32_t events); /* on the loop's own stack; must not wait */
+    uint64_t key;                /* what the kernel knows it by; while it is added */
 };
 
 /* One fiber's interest in one descriptor. */
@@ -60,6 +61,10 @@ void gn_poller_poll(struct gn_poller *, int64_t deadline, int64_t now);
 /* Registers a watch, edge-triggered, until its descriptor is closed. Borrows it.
  * Returns 0 or a negative errno. */
 int gn_watch_add(struct gn_poller *, struct gn_watch *, uint32_t events);
+
+/* Changes what a watch is told; it is told at once what is the case. Any thread, while
+ * it is added. */
+void gn_watch_change(struct gn_poller *, struct gn_watch *, uint32_t events);
 
 /* Ends a watch whose descriptor stays open. */
 void gn_watch_remove(struct gn_poller *, struct gn_watch *);

@@ -89,6 +89,25 @@ describe("a thread", function()
     end
   end)
 
+  it("that a task blocks while it serves nothing holds up no request", function()
+    local server = serve([[
+      app:get("/block", function(req)
+        local fifo = req.args.fifo
+        genet.spawn({detach = true}, function()
+          local file <close> = io.open(fifo)
+          file:read("l")
+        end)
+        return "spawned"
+      end)
+      app:get("/", function() return "free" end)]], {"--no-patch"}, 2)
+    local directory = support.directory()
+    later(function() support.remove(directory) end)
+    assert(os.execute("mkfifo " .. directory .. "/fifo"))
+    assert.equal("spawned", server:get("/block?fifo=" .. directory .. "/fifo").body)
+    for _ = 1, 20 do assert.equal("free", server:get("/").body) end
+    support.write_file(directory .. "/fifo", "open\n")
+  end)
+
   it("has a Lua state of its own", function()
     local server = serve [[
       local key = {}
@@ -185,6 +204,22 @@ describe("connections", function()
     for _, connection in ipairs(slow) do connection:send("\r\n") end
     for _, connection in ipairs(slow) do
       assert.equal("hello", connection:response("GET").body)
+      connection:close()
+    end
+  end)
+
+  it("are closed once they have been idle for too long, wherever they wait", function()
+    local server = serve(HELLO, {"--keep-alive=0.3"}, 2)
+    local connections = {}
+    for i = 1, 6 do connections[i] = server:connect() end
+    for _ = 1, 4 do
+      for _, connection in ipairs(connections) do
+        assert.equal("hello", connection:request("GET", "/").body)
+      end
+    end
+    for _ = 1, 4 do assert.equal("hello", connections[1]:request("GET", "/").body) end
+    for _, connection in ipairs(connections) do
+      assert.is_true(connection:is_closed())
       connection:close()
     end
   end)
