@@ -111,7 +111,8 @@ static bool next_head(struct gn_wire *w)
     if (r < 0 || w->ended)
         return give_up(w, r);
     struct gn_input *in = w->in;
-    gn_gate_init(&in->gate, ws->options.limits);
+    if (w->state != GN_WIRE_HEAD) /* else it goes on where another thread left off */
+        gn_gate_init(&in->gate, ws->options.limits);
     for (;;) {
         int taken = in->len > 0 ? gn_gate_feed(&in->gate, in->bytes, in->len) : 0;
         if (taken < 0)
