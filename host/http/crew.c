@@ -132,9 +132,11 @@ void gn_crew_handle(struct gn_request *r)
 {
     struct gn_counter *counter = gn_sched_self()->owner;
     struct gn_hand *h = gn_container_of(counter, struct gn_hand, counter);
-    bool there = !r->wire->hung_up;
-    if (is_behind(h))
+    bool there = false;
+    if (is_behind(h)) {
+        there = !gn_wire_is_closing(r->wire);
         keep_up(h);
+    }
     if (there && gn_wire_has_gone(r->wire))
         r->wire->broken = r->wire->ended = true; /* while that was loaded */
     else if (h->generations.current)

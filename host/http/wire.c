@@ -109,6 +109,11 @@ static void on_hang_up(struct gn_wire *w, uint32_t events)
     }
 }
 
+bool gn_wire_is_closing(const struct gn_wire *w)
+{
+    return w->hung_up || (!w->tls && has_left(w));
+}
+
 bool gn_wire_has_gone(const struct gn_wire *w)
 {
     return w->hung_up && has_left(w);
