@@ -19,17 +19,21 @@ struct gn_sched *gn_sched_self(void)
 
 /* ---- the inbox ---- */
 
-/* Whoever sends looks at `asleep` after it has set the head, and the loop looks at the
- * head after it has set `asleep`: one of the two notices the other. */
-void gn_sched_leave_note(struct gn_sched *s, struct gn_message *m)
+/* With the lock. */
+static void inbox_put(struct gn_sched *s, struct gn_message *m)
 {
     m->next = NULL;
-    pthread_mutex_lock(&s->inbox.lock);
     if (atomic_load(&s->inbox.head))
         s->inbox.last->next = m;
     else
         atomic_store(&s->inbox.head, m);
     s->inbox.last = m;
+}
+
+void gn_sched_leave_note(struct gn_sched *s, struct gn_message *m)
+{
+    pthread_mutex_lock(&s->inbox.lock);
+    inbox_put(s, m);
     pthread_mutex_unlock(&s->inbox.lock);
 }
 
@@ -39,10 +43,15 @@ void gn_sched_rouse(struct gn_sched *s)
         eventfd_write(s->inbox.watch.fd, 1);
 }
 
+/* Whoever sends looks at `asleep` after it has set the head, and the loop looks at the
+ * head after it has set `asleep`: one of the two notices the other. The message may be
+ * the one that ends the scheduler, so all of that is done before it can be taken. */
 void gn_sched_post(struct gn_sched *s, struct gn_message *m)
 {
-    gn_sched_leave_note(s, m);
+    pthread_mutex_lock(&s->inbox.lock);
+    inbox_put(s, m);
     gn_sched_rouse(s);
+    pthread_mutex_unlock(&s->inbox.lock);
 }
 
 static bool inbox_has_any(const struct gn_sched *s)

@@ -82,7 +82,7 @@ void gn_sched_post(struct gn_sched *, struct gn_message *);
  * when something else wakes it. */
 void gn_sched_leave_note(struct gn_sched *, struct gn_message *);
 
-/* Has a scheduler find its notes. Any thread. */
+/* Has a scheduler, which must go on to exist meanwhile, find its notes. Any thread. */
 void gn_sched_rouse(struct gn_sched *);
 
 /* For fiber.c: counts a new fiber and makes it ready; lets the loop free an ended one.
