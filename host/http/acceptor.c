@@ -11,6 +11,7 @@
 enum {
     STREAK = 64,   /* connections taken in a row before others run */
     REST_MS = 100, /* between two attempts when descriptors or memory have run out */
+    FINISH_MS = 250, /* for those who wait when it is told to stop */
     STOP_MS = 10   /* between two looks at civetweb's stop flag */
 };
 
@@ -286,8 +287,26 @@ void gn_acceptor_look(struct gn_acceptor *a)
 {
     for (unsigned i = 0; i < a->count; i++)
         a->listeners[i].readable = true;
-    if (a->waiting)
-        gn_wake(a->waiting);
+    wake(a->source ? a->taking : a->waiting);
+}
+
+void gn_acceptor_seal(struct gn_acceptor *a)
+{
+    for (unsigned i = 0; i < a->count; i++)
+        gn_listener_seal(&a->listeners[i]);
+}
+
+void gn_acceptor_finish(struct gn_acceptor *a)
+{
+    int64_t deadline = gn_after_ms(FINISH_MS);
+    gn_acceptor_seal(a);
+    while (a->open && gn_now() < deadline) {
+        gn_acceptor_look(a);
+        if (!is_any_queued(a))
+            break;
+        gn_sleep_until(gn_after_ms(1));
+    }
+    gn_acceptor_stop(a);
 }
 
 void gn_acceptor_stop(struct gn_acceptor *a)

@@ -53,6 +53,13 @@ struct gn_wire *gn_acceptor_take(struct gn_acceptor *);
 /* Looks for connections though nothing tells of one: a sibling has left them. */
 void gn_acceptor_look(struct gn_acceptor *);
 
+/* Has the kernel let nobody new in: see gn_listener_seal(). */
+void gn_acceptor_seal(struct gn_acceptor *);
+
+/* Takes those whom the kernel has let in, as far as there is room for them, and stops.
+ * May wait, for a moment. */
+void gn_acceptor_finish(struct gn_acceptor *);
+
 /* Closes the listening sockets: who has not been accepted is refused. civetweb keeps
  * its descriptor, and its master looks at its stop flag often from now on. */
 void gn_acceptor_stop(struct gn_acceptor *);

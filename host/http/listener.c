@@ -1,10 +1,13 @@
 #include "listener.h"
 
 #include "../libc/real.h"
+#include "../log.h"
 #include "../sched/sched.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/filter.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -261,9 +264,41 @@ static int open_inherited(struct gn_listener *l, const char *number,
     fcntl((int)fd, F_SETFD, FD_CLOEXEC);
     set_tcp_options((int)fd);
     l->watch.fd = (int)fd;
+    l->inherited = true;
     l->port = port_of((int)fd);
     snprintf(l->url, sizeof l->url, "fd:%ld", fd);
     return 0;
+}
+
+/* ---- the end ---- */
+
+/* Has the kernel drop what asks for a connection; segments of those that there are, or
+ * are being made, go through. The flags are in byte 13 of a header (RFC 9293, section
+ * 3.1). */
+static void refuse_openings(int fd)
+{
+    enum { FLAGS = 13, SYN = 0x02, ACK = 0x10 };
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, SYN | ACK),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYN, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT_MAX),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    };
+    const struct sock_fprog program = {.len = sizeof code / sizeof *code,
+                                       .filter = code};
+    if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0)
+        gn_log(GN_DEBUG, "cannot seal a listening socket: %m");
+}
+
+void gn_listener_seal(struct gn_listener *l)
+{
+    if (l->inherited || l->watch.fd < 0)
+        return;
+    if (l->unix_path)
+        gn_real()->shutdown(l->watch.fd, SHUT_RD);
+    else
+        refuse_openings(l->watch.fd);
 }
 
 /* ---- life ---- */

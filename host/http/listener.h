@@ -15,6 +15,7 @@ struct gn_listener {
     struct gn_watch watch;
     struct gn_acceptor *acceptor; /* whose it is; its caller's to set */
     bool secure;                  /* its connections speak TLS */
+    bool inherited;   /* others may hold it too */
     bool readable;    /* by epoll; false means that accept(2) would say EAGAIN */
     int port;         /* 0 when it has none */
     char *unix_path;  /* to remove at the end; NULL for other families */
@@ -44,6 +45,11 @@ int gn_listener_watch(struct gn_listener *,
 /* Takes one connection, non-blocking. Returns the descriptor, or -1 with errno: EAGAIN
  * when there is none. */
 int gn_listener_accept(struct gn_listener *, struct sockaddr_storage *peer);
+
+/* Lets nobody new in, while those that the kernel has let in can still be accepted:
+ * else whoever comes between the last look and the close is reset. An inherited socket
+ * stays as it is, as whoever else has it may go on. */
+void gn_listener_seal(struct gn_listener *);
 
 /* Closes it: who has not been accepted is refused. Twice is fine. */
 void gn_listener_close(struct gn_listener *);

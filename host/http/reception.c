@@ -133,8 +133,6 @@ static void receive(void *arg)
 {
     struct gn_wire *w = arg;
     gn_wire_put_worker(w, gn_fiber_self());
-    if (w->wires->draining && w->state == GN_WIRE_IDLE && !w->in)
-        w->ended = true;
     if (gn_intake_next(w))
         lend(reception_of(w->home), w);
     else

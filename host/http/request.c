@@ -89,7 +89,7 @@ void gn_request_end(struct gn_request *r)
     free(r->own_head);
     r->own_head = NULL;
     w->state = GN_WIRE_IDLE;
-    if (r->keep && !w->wires->draining)
+    if (r->keep)
         return;
     w->ended = true;
     w->lingers = w->lingers || !r->body_done || w->in;

@@ -841,10 +841,14 @@ static void give_up(size_t left, const char *what)
 static void stop_accepting(void *arg)
 {
     struct genet *g = arg;
-    gn_acceptor_stop(&g->acceptor);
+    bool last = !g->worker || atomic_load(&g->worker->board->sealed);
+    gn_wires_begin_drain(g->wires);
+    if (last)
+        gn_acceptor_finish(&g->acceptor);
+    else
+        gn_acceptor_stop(&g->acceptor); /* the siblings go on */
     if (g->wires->count > 0)
         gn_log(GN_DEBUG, "draining %zu connections", g->wires->count);
-    gn_wires_begin_drain(g->wires);
 }
 
 static void await_requests(void *arg)

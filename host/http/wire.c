@@ -22,7 +22,8 @@ enum {
     PROGRESS_SECONDS = 30, /* for a body or a write, and ... */
     PROGRESS_RATE = 1024,  /* ... a second more for so many bytes that have moved */
     LINGER_SECONDS = 2,
-    LINGER_BYTES = 4 * 1024 * 1024
+    LINGER_BYTES = 4 * 1024 * 1024,
+    GRACE_MS = 250 /* for a request that is on its way while the host stops */
 };
 
 /* ---- inputs ---- */
@@ -273,13 +274,23 @@ static ssize_t put(struct gn_wire *w, struct iovec *iov, size_t count)
 
 /* ---- in ---- */
 
+/* A peer whose connection is closed just as it sends a request does not know whether
+ * that was served. So one that has been told that it may send another gets a moment. */
+static int64_t patience(const struct gn_wire *w, int64_t deadline)
+{
+    if (!w->wires->draining || w->state != GN_WIRE_IDLE)
+        return deadline;
+    int64_t grace = gn_after_ms(GRACE_MS);
+    return grace < deadline ? grace : deadline;
+}
+
 int gn_wire_wait(struct gn_wire *w, int64_t deadline)
 {
     int r = 0;
     while (!w->readable && !w->buffered && !w->ended && r == 0) {
         if (w->wires->wanted && w->state != GN_WIRE_BUSY)
             return -EAGAIN;
-        r = await(w, &w->reader, deadline);
+        r = await(w, &w->reader, patience(w, deadline));
     }
     return r;
 }
@@ -307,13 +318,11 @@ int gn_wire_secure(struct gn_wire *w, int64_t deadline)
 {
     int r = 0;
     while (w->tls && !w->secured && r == 0) {
-        if (w->ended)
-            return -ECONNABORTED; /* the host stops */
         r = gn_tls_handshake(w->tls);
         w->secured = r == 0;
         w->buffered = w->secured && gn_tls_pending(w->tls); /* a request, already */
         if (r == -EAGAIN)
-            r = await(w, &w->reader, deadline);
+            r = await(w, &w->reader, patience(w, deadline));
     }
     if (r == -ENOMSG) {
         gn_tls_session_free(w->tls);
@@ -717,10 +726,8 @@ void gn_wires_begin_drain(struct gn_wires *ws)
             w->on_gone(w);
         if (w->tenant)
             w->tenant->on_drain(w->tenant);
-        if (w->state != GN_WIRE_IDLE)
-            continue;
-        w->ended = true;
-        wake(&w->reader);
+        if (w->state == GN_WIRE_IDLE)
+            wake(&w->reader); /* to wait no longer than patience() says */
     }
 }
 

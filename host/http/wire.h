@@ -236,8 +236,8 @@ void gn_wires_want(struct gn_wires *);
 
 /* ---- the end ---- */
 
-/* Ends every idle wire now, tells the tenants, and cancels the requests that are
- * endless; every other one ends after its answer. */
+/* Tells the tenants, and cancels the requests that are endless. Every other wire ends
+ * after its next answer, or when no request comes for a moment. */
 void gn_wires_begin_drain(struct gn_wires *);
 
 /* Waits until all are closed or the deadline; returns how many are left. At home. */

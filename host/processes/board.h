@@ -41,7 +41,8 @@ struct gn_line {
 struct gn_board {
     unsigned char secret[GN_SECRET]; /* random; the same for all processes */
     char shared[GN_SHARED_PATH];     /* where genet.shared is in memory; "": on disk */
-    unsigned count;                  /* of lines */
+    atomic_bool sealed; /* all end: those who wait to be accepted are the last */
+    unsigned count;     /* of lines */
     unsigned beside; /* bytes of more memory for each process, see gn_board_memory() */
     struct gn_line lines[];
 };

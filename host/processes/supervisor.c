@@ -856,6 +856,8 @@ static void term(struct gn_supervisor *s)
 unsigned gn_supervisor_stop(struct gn_supervisor *s)
 {
     s->stopping = true;
+    if (s->board)
+        atomic_store(&s->board->sealed, true);
     for (unsigned i = 0; s->places && i < s->most; i++)
         if (s->places[i].fiber && standing(&s->places[i]) != GN_ENDING)
             tell_to_stop(&s->places[i]);
