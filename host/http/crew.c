@@ -132,14 +132,9 @@ void gn_crew_handle(struct gn_request *r)
 {
     struct gn_counter *counter = gn_sched_self()->owner;
     struct gn_hand *h = gn_container_of(counter, struct gn_hand, counter);
-    bool there = false;
-    if (is_behind(h)) {
-        there = !gn_wire_is_closing(r->wire);
+    if (is_behind(h))
         keep_up(h);
-    }
-    if (there && gn_wire_has_gone(r->wire))
-        r->wire->broken = r->wire->ended = true; /* while that was loaded */
-    else if (h->generations.current)
+    if (h->generations.current)
         gn_generations_handle(&h->generations, r);
     else
         gn_respond_error(r, 503, NULL);

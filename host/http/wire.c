@@ -110,16 +110,6 @@ static void on_hang_up(struct gn_wire *w, uint32_t events)
     }
 }
 
-bool gn_wire_is_closing(const struct gn_wire *w)
-{
-    return w->hung_up || (!w->tls && has_left(w));
-}
-
-bool gn_wire_has_gone(const struct gn_wire *w)
-{
-    return w->hung_up && has_left(w);
-}
-
 static void push_held(struct gn_wire *w);
 
 /* TLS may have to write in order to read, and the other way round: there each event is
@@ -676,6 +666,7 @@ static void linger(struct gn_wire *w)
     int64_t deadline = gn_after(LINGER_SECONDS * GN_SECOND);
     size_t total = 0;
     struct gn_input *in = gn_input_take(w->wires);
+    w->state = GN_WIRE_BUSY; /* the answer is still on its way */
     w->ended = false;
     while (in && total < LINGER_BYTES) {
         ssize_t n = gn_wire_read(w, in->bytes, gn_input_room(w->wires), deadline);

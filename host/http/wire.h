@@ -254,13 +254,6 @@ int gn_wire_close(struct gn_wire *);
  * and a port. */
 void gn_wire_stand_in(struct sockaddr *, socklen_t *, int port);
 
-/* Whether the peer has hung up, and nobody is about to find out by himself. */
-bool gn_wire_has_gone(const struct gn_wire *);
-
-/* Whether it has closed its side, as the kernel says even before an event does; of TLS
- * only events tell. */
-bool gn_wire_is_closing(const struct gn_wire *);
-
 /* Numeric address of the peer, for people; returns the port, 0 when it has none. */
 int gn_wire_peer(const struct gn_wire *, char *out, size_t room);
 

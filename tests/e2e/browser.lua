@@ -60,13 +60,14 @@ end
 -- ---------------------------------------------------------------- the process
 
 -- Ends with the input of the shell: with the test. Where it may be, the shell is the first process
--- of a namespace, which nothing outlives; elsewhere it ends all processes of its session.
+-- of a namespace, which nothing outlives; elsewhere it ends all processes of its session. A free port
+-- of IPv6 may be taken in IPv4: then chromedriver ends, and is started again.
 local KEEPER = [[
 dir=$1
 keep() {
   cd "$dir"
   export HOME="$dir" TMPDIR="$dir"
-  chromedriver --port=0 >out 2>&1 </dev/null &
+  { for _ in 1 2 3; do chromedriver --port=0 && break; done; } >out 2>&1 </dev/null &
   read -r _
 }
 end_session() {

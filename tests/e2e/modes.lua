@@ -16,10 +16,11 @@ local modes = {}
 modes.left_out = {
   both = {
     app_run = NO_SERVER, conformance = NO_SERVER, debugpage = "debug mode excludes the modes",
+    drain = NO_SERVER,
     faults = "each of its hosts is told its faults by seed, one thread's order",
     manager = NO_SERVER, process_topics = NO_SERVER, processes = NO_SERVER,
     readme = NO_SERVER, redis_sessions = NO_SERVER, run = NO_SERVER, startup = NO_SERVER,
-    stdio = NO_SERVER, systemd = NO_SERVER, threaded = NO_SERVER,
+    stdio = NO_SERVER, storm = NO_SERVER, systemd = NO_SERVER, threaded = NO_SERVER,
     websocket_faults = "as faults", workers = NO_SERVER,
   },
   threaded = {

@@ -15,27 +15,8 @@ app:get("/generation", function() return tostring(genet.generation()) end)
 app:get("/slow", function() genet.sleep(0.2) return "slow" end)
 app:get("/long", function() genet.sleep(60) return "long" end)
 app:get("/reload", function() return {genet.reload()} end)
-local hits = genet.shared("hits")
-app:get("/count", function()
-  local n = hits:incr("all", 1, 0)
-  hits:set("n" .. n, true)
-  return "counted"
-end)
-app:get("/counted", function()
-  local all, missing = hits:get("all"), 0
-  for n = 1, all do missing = missing + (hits:get("n" .. n) and 0 or 1) end
-  return ("%d %d"):format(all, missing)
-end)
 return app
 ]]
-
--- Whether a host has left behind what genet.shared keeps in memory.
-local function left_store(pid)
-  for name in lfs.dir("/dev/shm") do
-    if name:find(("^genet%%-%%d+%%-%d%%-"):format(pid)) then return true end
-  end
-  return false
-end
 
 describe("a host with processes", function()
   local server
@@ -104,25 +85,6 @@ describe("a host with processes", function()
       end
       connection:close()
     end)
-  end
-
-  -- Clients that ask until they are told that it is enough; returns a function that does, and gives
-  -- their counts and what they say.
-  local function load(target, connections, pattern)
-    local directory = support.directory()
-    local pipe = assert(io.popen(("exec lua5.4 tests/e2e/processes_load.lua %s %d %s %s %s %s")
-      :format(server.host, server.port, target, support.quote(connections), directory,
-        support.quote(pattern))))
-    return function()
-      support.write_file(directory .. "/enough", "")
-      local text = pipe:read("a")
-      pipe:close()
-      support.remove(directory)
-      local answers, wrong, cut, refused = text:match(
-        "(%d+) answers, (%d+) wrong, (%d+) cut, (%d+) refused")
-      return {answers = tonumber(answers), wrong = tonumber(wrong), cut = tonumber(cut),
-        refused = tonumber(refused)}, text
-    end
   end
 
   local function assert_even(counts, share)
@@ -297,42 +259,6 @@ describe("a host with processes", function()
     server:clean()
   end)
 
-  it("loses only what a killed process was doing", function()
-    serve(SITE)
-    local before = server:settled_descriptors()
-    local counted = load("/count", "4", "^counted$")
-    local kept = load("/slow", "8 keep", "^slow$")
-    local short = load("/hello", "4", "^hello$")
-    local kills, last = 10, {}
-    for at = 1, kills do
-      local index = at % 2
-      local now = wait_replaced(index, last[index])
-      signal(now.pid, "KILL")
-      last[index] = now.pid
-      socket.sleep(0.2)
-    end
-    wait_replaced(kills % 2, last[kills % 2])
-    local slow, slow_text = kept()
-    local hello, hello_text = short()
-    assert.equal(0, slow.wrong + slow.refused, slow_text)
-    assert.equal(0, hello.wrong + hello.refused, hello_text)
-    assert.is_true(slow.answers > 8 and hello.answers > 0)
-    assert.is_true(slow.cut <= kills * 8 and hello.cut <= kills * 4, slow_text .. hello_text)
-    -- What was acknowledged is there; of what was cut each may have been counted, and written.
-    local count, count_text = counted()
-    assert.is_true(left_store(server.pid))
-    local all, missing = server:get("/counted").body:match("(%d+) (%d+)")
-    assert.equal(0, count.wrong + count.refused, count_text)
-    assert.is_true(tonumber(all) >= count.answers, all .. " " .. count_text)
-    assert.is_true(tonumber(all) <= count.answers + count.cut, all .. " " .. count_text)
-    assert.is_true(tonumber(missing) <= count.cut, missing .. " " .. count_text)
-    support.wait_until("its descriptors to be closed", function()
-      return server:descriptors() <= before
-    end)
-    stop()
-    assert.is_false(left_store(server.pid))
-  end)
-
   -- ------------------------------------------------------------ reloading
 
   local function versioned(version)
@@ -418,7 +344,7 @@ describe("a host with processes", function()
 
   it("mixes nothing amid a storm of reloads, half of them broken", function()
     serve(versioned(1))
-    local finish = load("/", "6 keep", "^v%d+$")
+    local load = server:load("/", "6 keep", "^v%d+$")
     local good = 1
     for at = 2, 21 do
       local broken = at % 2 == 0
@@ -427,8 +353,8 @@ describe("a host with processes", function()
       if not broken then good = at end
       for _ = 1, 6 do assert.equal("v" .. good, server:get("/").body) end
     end
-    local counts, text = finish()
-    assert.equal(0, counts.wrong + counts.cut + counts.refused, text)
+    local counts = load:finish()
+    assert.equal(0, counts.wrong + counts.cut + counts.refused, counts.text)
     stop()
   end)
 
@@ -491,21 +417,6 @@ describe("a host with processes", function()
     end
     assert.equal(0, server:wait())
     assert.is_false(runs(told[0].pid) or runs(told[1].pid))
-    server:clean()
-  end)
-
-  it("cuts no request while it drains", function()
-    serve(SITE)
-    local finish = load("/slow", "50 keep", "^slow$")
-    support.wait_until("load", function()
-      local now = processes()
-      return now[0].requests + now[1].requests >= 100
-    end)
-    server:signal("TERM")
-    assert.equal(0, server:wait())
-    local counts, text = finish()
-    assert.is_true(counts.answers >= 100)
-    assert.equal(0, counts.wrong + counts.cut, text)
     server:clean()
   end)
 

@@ -171,13 +171,18 @@ function Process:wait_for_log(text, from)
   end)
 end
 
+--- The pids of its children.
+function Process:children()
+  local list = {}
+  local path = ("/proc/%d/task/%d/children"):format(self.pid, self.pid)
+  for pid in support.read_file(path):gmatch("%d+") do list[#list + 1] = math.tointeger(pid) end
+  return list
+end
+
 -- What it consists of: itself, and the processes that serve for it.
 local function pids_of(process)
-  local list = {process.pid}
-  if not process.serves_by_processes then return list end
-  local path = ("/proc/%d/task/%d/children"):format(process.pid, process.pid)
-  for pid in support.read_file(path):gmatch("%d+") do list[#list + 1] = pid end
-  return list
+  local list = process.serves_by_processes and process:children() or {}
+  return {process.pid, table.unpack(list)}
 end
 
 local function status_of(pid, pattern)
@@ -239,8 +244,15 @@ function Process:check_sanitizers()
 end
 
 function Process:kill()
+  local pids = pids_of(self)
   if not self:has_ended() then self:signal("KILL") end
-  return self:wait()
+  local status = self:wait()
+  for _, pid in ipairs(pids) do
+    support.wait_until("the end of process " .. pid, function()
+      return support.read_file(("/proc/%d/cmdline"):format(pid)) == ""
+    end)
+  end
+  return status
 end
 
 --- Runs the binary to its end; the result has `status`, `out` and `err`.
@@ -366,6 +378,41 @@ function Server:ask(target)
   local connection = self:connect()
   connection:ask(target)
   return connection
+end
+
+-- ---------------------------------------------------------------- load
+
+local Load = {}
+Load.__index = Load
+
+--- Clients that ask for one target again and again, until they are told to end; see load.lua.
+-- @tparam string connections their number; "8 keep" keeps them open between requests
+-- @tparam[opt] string pattern what all answers match
+function Server:load(target, connections, pattern)
+  local directory = support.directory()
+  local command = "exec setpriv --pdeathsig KILL lua5.4 tests/e2e/load.lua %s %d %s %s %s %s"
+  local pipe = assert(io.popen(command:format(self.host, self.port, support.quote(target),
+    support.quote(connections), directory, support.quote(pattern or ""))))
+  return setmetatable({pipe = pipe, directory = directory}, Load)
+end
+
+--- Ends it. Returns `answers`, `wrong`, `cut`, `late`, `refused` and `sent`, `first_refusal` (a
+-- time, 0 for none), `unanswered` (a set of numbers), and all it has said as `text`.
+function Load:finish()
+  support.write_file(self.directory .. "/enough", "")
+  local text = self.pipe:read("a")
+  self.pipe:close()
+  support.remove(self.directory)
+  local result = {text = text, unanswered = {}}
+  for number, what in text:match("^[^\n]*"):gmatch("(%d+) (%l+)") do
+    result[what] = math.tointeger(number)
+  end
+  assert(result.sent, "the load has failed")
+  result.first_refusal = tonumber(text:match("first refusal at ([%d.]+)"))
+  for number in text:match("unanswered:([^\n]*)"):gmatch("%d+") do
+    result.unanswered[math.tointeger(number)] = true
+  end
+  return result
 end
 
 -- ---------------------------------------------------------------- crowds

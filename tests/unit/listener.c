@@ -89,6 +89,38 @@ static void a_closed_listener_refuses(void **state)
     assert_int_equal(errno, ECONNREFUSED);
 }
 
+/* Does not wait for who does not answer. */
+static int begin_to_call(int port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)port),
+                             .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), -1);
+    assert_int_equal(errno, EINPROGRESS);
+    return fd;
+}
+
+static void a_sealed_listener_lets_nobody_new_in(void **state)
+{
+    (void)state;
+    char byte = 0;
+    struct sockaddr_storage peer;
+    open_it("127.0.0.1:0");
+    int port = port_of(l.watch.fd), early = call(port), fd = -1;
+    gn_listener_seal(&l);
+    int late = begin_to_call(port);
+    assert_eventually((fd = gn_listener_accept(&l, &peer)) >= 0);
+    assert_int_equal(gn_listener_accept(&l, &peer), -1);
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(write(early, "x", 1), 1); /* what is connected stays so */
+    assert_eventually(recv(fd, &byte, 1, MSG_DONTWAIT) == 1);
+    close(early);
+    close(late);
+    close(fd);
+    gn_listener_close(&l);
+}
+
 static void what_cannot_be_listened_on_is_named(void **state)
 {
     (void)state;
@@ -175,6 +207,29 @@ static void a_stale_socket_file_is_replaced_and_a_live_one_is_not(void **state)
     remove_path();
 }
 
+static void a_sealed_socket_file_lets_nobody_new_in(void **state)
+{
+    (void)state;
+    struct sockaddr_storage peer;
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    int early = socket(AF_UNIX, SOCK_STREAM, 0), late = socket(AF_UNIX, SOCK_STREAM, 0);
+    make_path();
+    open_it(unix_address(""));
+    strcpy(at.sun_path, path);
+    assert_int_equal(connect(early, (struct sockaddr *)&at, sizeof at), 0);
+    gn_listener_seal(&l);
+    assert_int_equal(connect(late, (struct sockaddr *)&at, sizeof at), -1);
+    assert_int_equal(errno, ECONNREFUSED);
+    int fd = gn_listener_accept(&l, &peer);
+    assert_true(fd >= 0);
+    assert_int_equal(gn_listener_accept(&l, &peer), -1);
+    close(early);
+    close(late);
+    close(fd);
+    gn_listener_close(&l);
+    remove_path();
+}
+
 static void a_file_of_another_kind_is_left_alone(void **state)
 {
     (void)state;
@@ -246,10 +301,12 @@ int main(void)
         both_ways(a_free_port_is_taken_and_told),
         both_ways(a_connection_is_taken_without_waiting),
         both_ways(a_closed_listener_refuses),
+        both_ways(a_sealed_listener_lets_nobody_new_in),
         both_ways(what_cannot_be_listened_on_is_named),
         both_ways(a_port_in_use_is_refused),
         both_ways(a_socket_file_has_the_mode_asked_for_and_goes_at_the_end),
         both_ways(a_stale_socket_file_is_replaced_and_a_live_one_is_not),
+        both_ways(a_sealed_socket_file_lets_nobody_new_in),
         both_ways(a_file_of_another_kind_is_left_alone),
         both_ways(an_inherited_socket_is_listened_on),
         on_a_fiber(a_connection_is_told),

@@ -514,6 +514,44 @@ static void draining_ends_an_idle_wire(void **state)
     disconnect(&c);
 }
 
+static void draining_answers_what_is_on_its_way(void **state)
+{
+    (void)state;
+    struct worker w = {0};
+    connect_to(&c, &usual);
+    go(wait_for_requests, &w);
+    gn_yield();
+    gn_wires_begin_drain(&c.wires);
+    say(&c, GET);
+    assert_int_equal(gn_wires_drain(&c.wires, gn_after(30 * GN_SECOND)), 0);
+    assert_true(w.ended);
+    const char *text = heard(&c);
+    assert_non_null(strstr(text, "\r\nConnection: close\r\n"));
+    assert_non_null(strstr(text, "done"));
+    disconnect(&c);
+}
+
+/* Whoever has been told so before the drain began may send another request. */
+static void draining_keeps_what_was_promised(void **state)
+{
+    (void)state;
+    connect_to(&c, &usual);
+    say(&c, GET);
+    assert_true(next_request(&c, &r));
+    assert_int_equal(gn_respond_start(&r, 200, "", 0, 5), 0);
+    gn_wires_begin_drain(&c.wires);
+    assert_int_equal(gn_respond_write(&r, "first", 5), 0);
+    assert_int_equal(gn_respond_finish(&r), 0);
+    gn_request_end(&r);
+    assert_null(strstr(heard(&c), "Connection: close"));
+    say(&c, GET);
+    assert_true(next_request(&c, &r));
+    answer("second");
+    assert_non_null(strstr(heard(&c), "Connection: close"));
+    assert_false(next_request(&c, &r));
+    disconnect(&c);
+}
+
 static void draining_waits_for_an_answer(void **state)
 {
     (void)state;
@@ -693,6 +731,8 @@ int main(void)
         on_a_fiber(what_is_held_can_be_taken_back),
         on_a_fiber(only_the_worker_holds_back),
         on_a_fiber(draining_ends_an_idle_wire),
+        on_a_fiber(draining_answers_what_is_on_its_way),
+        on_a_fiber(draining_keeps_what_was_promised),
         on_a_fiber(draining_waits_for_an_answer),
         on_a_fiber(draining_lets_what_has_begun_come_to_its_end),
         on_a_fiber(aborting_cancels_whoever_serves),
