@@ -7,12 +7,10 @@ local genet = require "genet"
 local app = genet.app()
 local asked = genet.shared("asked", {eviction = "error"})
 local large = ("x"):rep(500000) .. "end"
-app:before(function(req) if req.path ~= "/asked" then asked:incr(req.path, 1, 0) end end)
-app:get("/asked", function()
+app:before(function(req) if req.args.load then asked:incr(req.args.load, 1, 0) end end)
+app:get("/asked/<int:loads>", function(_, loads)
   local least = math.huge
-  for _, path in ipairs{"/hello", "/slow", "/large", "/stream"} do
-    least = math.min(least, asked:get(path) or 0)
-  end
+  for load = 1, loads do least = math.min(least, asked:get(tostring(load)) or 0) end
   return tostring(least)
 end)
 app:get("/hello", function() return "hello" end)
@@ -52,8 +50,13 @@ describe("SIGTERM under load", function()
 
   local function start_loads()
     local loads = {}
-    for at, load in ipairs(LOADS) do loads[at] = server:load(table.unpack(load)) end
-    support.wait_until("load", function() return tonumber(server:get("/asked").body) >= 20 end)
+    for at, load in ipairs(LOADS) do
+      local target, connections, pattern = table.unpack(load)
+      loads[at] = server:load(("%s?load=%d"):format(target, at), connections, pattern)
+    end
+    support.wait_until("load", function()
+      return tonumber(server:get("/asked/" .. #LOADS).body) >= 20
+    end)
     return loads
   end
 
