@@ -132,11 +132,10 @@ void gn_crew_handle(struct gn_request *r)
 {
     struct gn_counter *counter = gn_sched_self()->owner;
     struct gn_hand *h = gn_container_of(counter, struct gn_hand, counter);
-    bool hung_up = r->wire->hung_up, loads = is_behind(h);
-    if (loads)
+    if (is_behind(h)) {
         keep_up(h);
-    if (loads && !hung_up)
         gn_wire_remind(r->wire);
+    }
     if (h->generations.current)
         gn_generations_handle(&h->generations, r);
     else

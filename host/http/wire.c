@@ -101,12 +101,10 @@ static bool has_left(const struct gn_wire *w)
     return w->tls || recv(w->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
-/* Who has ended his half before the request was served is answered. */
 static void on_hang_up(struct gn_wire *w, uint32_t events)
 {
-    bool broken = events & (EPOLLHUP | EPOLLERR), news = broken || !w->hung_up;
     w->hung_up = true;
-    if (w->on_gone && news && (broken || has_left(w))) {
+    if (w->on_gone && (events & (EPOLLHUP | EPOLLERR) || has_left(w))) {
         w->gone = true;
         w->on_gone(w);
     }
@@ -172,7 +170,6 @@ void gn_wire_settle(struct gn_wire *w)
 
 void gn_wire_remind(struct gn_wire *w)
 {
-    w->hung_up = false;
     if (w->loan.watched)
         gn_watch_change(&w->wires->sched->poller, &w->loan.watch, WATCHED);
 }

@@ -230,7 +230,7 @@ void gn_wire_enter(struct gn_wire *, struct gn_wires *);
  * fiber that serves it waits. */
 void gn_wire_settle(struct gn_wire *);
 
-/* Has it told again, to a thread that is not its home's, that the peer has hung up:
+/* Has it told again, to a thread that is not its home's, if the peer has hung up:
  * nobody has listened. */
 void gn_wire_remind(struct gn_wire *);
 
