@@ -287,7 +287,7 @@ describe("of bad inputs", function()
     end
     round(support.crowd_size(20))
     local before = server:resident()
-    round(support.crowd_size(200)) -- GENET_E2E_SCALE=5 makes it a thousand
+    round(support.crowd_size(80)) -- GENET_E2E_SCALE=12 makes it a thousand
     assert.is_true(server:resident() - before < 16384)
   end)
 end)

@@ -60,8 +60,8 @@ end
 -- ---------------------------------------------------------------- the process
 
 -- Ends with the input of the shell: with the test. Where it may be, the shell is the first process
--- of a namespace, which nothing outlives; elsewhere it ends all processes of its session. A free port
--- of IPv6 may be taken in IPv4: then chromedriver ends, and is started again.
+-- of a namespace, which nothing outlives; elsewhere it ends all processes of its session. A
+-- free port of IPv6 may be taken in IPv4: then chromedriver ends, and is started again.
 local KEEPER = [[
 dir=$1
 keep() {

@@ -18,28 +18,6 @@ local function prints(expected, text)
 end
 
 describe("the decorator", function()
-  it("lets its caller go on: scripts/decorator.lua", function()
-    local socket = require "socket"
-    local directory = support.directory()
-    -- On a terminal lines are written as they come.
-    local command = ("exec setpriv --pdeathsig KILL script -qfec %s %s/out </dev/null >/dev/null")
-      :format(support.quote(support.binary .. " run scripts/decorator.lua"), directory)
-    local pipe = io.popen("echo $$; " .. command)
-    finally(function() support.remove(directory) end)
-    local function lines()
-      local text = support.read_file(directory .. "/out"):gsub("\r\n", "\n")
-      return text:match("^Script started[^\n]*\n(.-)\nScript done") or text:match("\n(.*)$") or ""
-    end
-    support.wait_until("the line of B", function() return lines():find("b function", 1, true) end)
-    local start = socket.gettime()
-    assert.equal("b function\n", lines())
-    support.wait_until("the lines of A", function() return lines():find("a function", 1, true) end)
-    assert.is_true(socket.gettime() - start > 9)
-    local _, _, status = pipe:close()
-    assert.equal(0, status)
-    assert.equal("b function\n函数A睡了十秒钟。。。。。。\na function\n", (lines():gsub("\n*$", "\n")))
-  end)
-
   local A = [[
     local A = genet.async(function(name)
       genet.sleep(0.2)
