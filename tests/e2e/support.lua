@@ -60,6 +60,14 @@ function support.crowd_size(full)
   return math.max(10, math.floor(full * support.scale))
 end
 
+--- The same for a crowd whose requests all wait at once: in the threaded mode, where each has a
+-- thread to itself meanwhile, fewer than there are.
+-- @tparam[opt=1] integer each threads that one of them takes
+function support.waiting_size(full, each)
+  local most = support.mode == "threaded" and 12 // (each or 1) or math.maxinteger
+  return math.min(support.crowd_size(full), most)
+end
+
 function support.quote(text)
   return "'" .. text:gsub("'", "'\\''") .. "'"
 end
