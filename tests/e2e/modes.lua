@@ -23,7 +23,8 @@ modes.left_out = {
     websocket_faults = "as faults", workers = NO_SERVER,
   },
   threaded = {
-    fairness = MEET, http_client = MEET, postgres = MEET, slow = MEET, sqlite = MEET, stopping = MEET, streams = MEET, tasks = MEET, waiting = MEET,
+    http_client = MEET, postgres = MEET, sqlite = MEET, stopping = MEET,
+    streams = MEET, tasks = MEET, waiting = MEET,
   },
   processes = {},
 }
