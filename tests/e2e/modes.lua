@@ -23,7 +23,7 @@ modes.left_out = {
     websocket_faults = "as faults", workers = NO_SERVER,
   },
   threaded = {
-    http_client = MEET, postgres = MEET, sqlite = MEET, stopping = MEET,
+    postgres = MEET, sqlite = MEET, stopping = MEET,
     streams = MEET, tasks = MEET, waiting = MEET,
   },
   processes = {},
