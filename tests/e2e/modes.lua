@@ -23,8 +23,7 @@ modes.left_out = {
     websocket_faults = "as faults", workers = NO_SERVER,
   },
   threaded = {
-    postgres = MEET, sqlite = MEET, stopping = MEET,
-    streams = MEET, tasks = MEET, waiting = MEET,
+    sqlite = MEET, stopping = MEET, streams = MEET, tasks = MEET, waiting = MEET,
   },
   processes = {},
 }
