@@ -24,8 +24,9 @@ local CONFLICTS = {"^%-d$", "^%-%-debug$", "^%-%-threaded", "^%-%-processes"}
 support.mode = os.getenv("GENET_E2E_MODE") or "default"
 assert(support.mode == "default" or MODES[support.mode], "GENET_E2E_MODE: no such mode")
 
--- The argument for the suite's mode; nil where a test's own arguments conflict with it.
-local function mode_argument(arguments, options)
+--- The argument for the suite's mode; nil where a test's own arguments conflict with it.
+-- @tparam table options see support.serve
+function support.mode_argument(arguments, options)
   for _, argument in ipairs(arguments) do
     for _, pattern in ipairs(CONFLICTS) do
       if argument:find(pattern) then return nil end
@@ -286,7 +287,7 @@ support.Server = Server
 local function server_arguments(options, path)
   local arguments = {"runserver", path, "-p", tostring(options.port or 0)}
   for _, argument in ipairs(options.args or {}) do arguments[#arguments + 1] = argument end
-  arguments[#arguments + 1] = mode_argument(arguments, options)
+  arguments[#arguments + 1] = support.mode_argument(arguments, options)
   return arguments
 end
 
