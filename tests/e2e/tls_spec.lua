@@ -605,7 +605,8 @@ describe("a server that is told to read its certificates again", function()
     site = {cert = made:path("now.pem"), key = made:path("now.key")}
     copy(pairs_of.one)
     server = listening.serve{script = script,
-      args = {"-p", "0", "--cert", site.cert, "--key", site.key}}
+      args = {"-p", "0", "--cert", site.cert, "--key", site.key},
+      processes = 1} -- each says for itself what came of a signal
     server.host, server.port = listening.host_port(server.urls[1])
   end)
   after_each(function() server:stop() end)
