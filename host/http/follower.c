@@ -54,6 +54,8 @@ int gn_follower_await(struct gn_follower *f)
     tell(f, GN_KIND_LOADED, 0, NULL);
     while (r == 0 && !f->serves && !f->stopped)
         r = wait(f);
+    if (f->serves) /* who was told both serves what waits, and ends as all do */
+        return 0;
     return f->stopped ? -ECANCELED : r;
 }
 

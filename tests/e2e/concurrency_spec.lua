@@ -1,31 +1,38 @@
 -- Thousands of requests wait at once, on one thread, for little memory.
-local support = require("tests.e2e.support").one_state()
+local support = require "tests.e2e.support"
 
 local script = [[
 local genet = require "genet"
 local app = genet.app()
 
-local waiting, most, open = 0, 0, false
+local shared = genet.shared("concurrency")
+
+local function arrive()
+  local waiting = shared:incr("waiting", 1, 0)
+  shared:update("most", function(most) return math.max(most or 0, waiting) end)
+end
+
+local function leave()
+  shared:incr("waiting", -1)
+end
 
 app:get("/sleep", function()
-  waiting = waiting + 1
-  most = math.max(most, waiting)
-  genet.sleep(1)
-  waiting = waiting - 1
+  arrive()
+  genet.sleep(0.3)
+  leave()
   return "slept"
 end)
 
 app:get("/gate", function()
-  waiting = waiting + 1
-  most = math.max(most, waiting)
-  while not open do genet.sleep(0.05) end
-  waiting = waiting - 1
+  arrive()
+  while not shared:get("open") do genet.sleep(0.05) end
+  leave()
   return "through"
 end)
 
-app:get("/open", function() open = true return "open" end)
-app:get("/waiting", function() return tostring(waiting) end)
-app:get("/most", function() return tostring(most) end)
+app:get("/open", function() shared:set("open", true) return "open" end)
+app:get("/waiting", function() return tostring(shared:get("waiting") or 0) end)
+app:get("/most", function() return tostring(shared:get("most")) end)
 
 return app
 ]]
@@ -46,6 +53,7 @@ describe("a crowd of sleeping requests", function()
   end)
 
   it("waits all at once, on one thread, while others are answered", function()
+    support.only("default processes", "a request that waits has a thread to itself", pending)
     local idle = server:resident()
     local crowd = server:crowd(size, "/gate")
     crowd:wait_sent()
@@ -64,7 +72,7 @@ end)
 
 describe("a server at --max-connections", function()
   it("lets further connections wait and answers them too", function()
-    local server = support.serve{script = script, args = {"--max-connections", "4"}}
+    local server = support.serve{script = script, args = {"--max-connections", "4"}, processes = 1}
     finally(function() server:stop() end)
     assert.same({["200 slept"] = 12}, server:crowd(12, "/sleep"):answers())
     assert.is_true(tonumber(server:get("/most").body) <= 4)

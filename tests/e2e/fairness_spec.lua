@@ -1,6 +1,6 @@
 -- Lua code that computes for long lets others run, is named in the log, and ends at a limit.
 local socket = require "socket"
-local support = require("tests.e2e.support").one_state()
+local support = require "tests.e2e.support"
 
 local common = [[
 local genet = require "genet"
@@ -14,12 +14,17 @@ end
 
 local function loop() while true do end end
 
-local shared = {}
+local shared, flags = {}, genet.shared("flags")
 app:get("/hello", function() return "hello" end)
 ]]
 
 local function serve(script, ...)
   return support.serve{script = common .. script .. "\nreturn app", args = {...}}
+end
+
+-- One with a single Lua state in every mode.
+local function serve_from_one(script, ...)
+  return support.one_state().serve{script = common .. script .. "\nreturn app", args = {...}}
 end
 
 -- How often a plain text is in the log.
@@ -168,7 +173,7 @@ describe("code that has used up its processor time", function()
   local server
 
   setup(function()
-    server = serve([[
+    server = serve_from_one([[
       app:get("/cleanup", function()
         local lock = genet.lock()
         shared.lock = lock
@@ -241,9 +246,9 @@ describe("code that computes for long", function()
 
   setup(function()
     server = serve([[
-      app:get("/flag", function() shared.flag = true return "up" end)
+      app:get("/flag", function() flags:set("up", true) return "up" end)
       app:get("/spin", function()
-        while not shared.flag do end
+        while not flags:get("up") do end
         return "seen"
       end)
       app:get("/uninterrupted", function()
@@ -293,7 +298,6 @@ describe("code that computes for long", function()
         genet.sleep(0.01)
         return "blocked"
       end)
-      app:get("/often/<n>", function(_, n) for _ = 1, 5e7 do end return n end)
     ]], "--cpu-limit", "0", "--slice-ms", "20")
   end)
   teardown(function() server:stop() end)
@@ -334,8 +338,12 @@ describe("code that computes for long", function()
   end)
 
   it("is named once per place and minute", function()
-    for n = 1, 3 do server:get("/often/" .. n) end
-    assert.equal(1, count(server:stderr(), "GET /often/"))
+    local one = serve_from_one([[
+      app:get("/often/<n>", function(_, n) for _ = 1, 5e7 do end return n end)
+    ]], "--slice-ms", "20")
+    finally(function() one:stop() end)
+    for n = 1, 3 do one:get("/often/" .. n) end
+    assert.equal(1, count(one:stderr(), "GET /often/"))
   end)
 
   it("is not what blocks the thread without computing, which is named too", function()
@@ -350,9 +358,9 @@ describe("without a slice", function()
   local server
 
   setup(function()
-    server = serve([[
-      app:get("/flag", function() shared.flag = true return "up" end)
-      app:get("/spin", function() while not shared.flag do end return "seen" end)
+    server = serve_from_one([[
+      app:get("/flag", function() flags:set("up", true) return "up" end)
+      app:get("/spin", function() while not flags:get("up") do end return "seen" end)
     ]], "--slice-ms", "0", "--cpu-limit", "1")
   end)
   teardown(function() server:stop() end)

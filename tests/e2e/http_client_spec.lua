@@ -1,7 +1,7 @@
 -- `genet.http`: handlers that ask the server they run in, one that misbehaves, and those of TLS.
 local certificates = require "tests.e2e.certificates"
 local listening = require "tests.e2e.listening"
-local support = require("tests.e2e.support").one_state()
+local support = require "tests.e2e.support"
 
 -- Runs what is posted to /run, with what it needs at hand; its result is the answer.
 local script = [==[
@@ -9,14 +9,8 @@ local genet = require "genet"
 local http = require "genet.http"
 local app = genet.app()
 
--- Up to /open, those who ask for /gate wait; `waiting` counts them.
-local waiting, open = 0, false
-
 local tools = setmetatable({genet = genet, http = http}, {__index = _G})
 
-function tools.waiting() return waiting end
-function tools.reset() waiting, open = 0, false end
-function tools.release() open = true end
 function tools.wait_for(what)
   while not what() do genet.sleep(0.01) end
 end
@@ -33,12 +27,14 @@ app:post("/run", {max_body = 1 << 20}, function(req)
 end)
 
 app:get("/hello", function() return "hello" end)
-app:get("/gate", function()
-  waiting = waiting + 1
-  while not open do genet.sleep(0.02) end
-  return "through"
-end)
 app:get("/peer", function(req) return tostring(req.remote_port) end)
+-- Answers once so many have asked.
+app:get("/meet/<int:count>", function(req, count)
+  local met, key = genet.shared("met"), tostring(count)
+  met:incr(key, 1, 0)
+  while met:get(key) < count do genet.sleep(0.02) end
+  return tostring(req.remote_port)
+end)
 app:route("/echo", {methods = {"GET", "POST", "PUT", "PATCH", "DELETE"}}, function(req)
   local headers = req.headers
   return {method = req.method, body = req:body(), query = req.query, host = req.host,
@@ -172,27 +168,23 @@ describe("the connections of genet.http", function()
   end)
 
   it("are shared by a crowd, each by one at a time, and kept within bounds", function()
-    local size = support.crowd_size(200)
-    assert.equal(("%d through, 7 kept, 7 of them good"):format(size), run([[
-      local size = %d
-      reset()
+    local size = support.waiting_size(200)
+    assert.equal(("%d at once, 7 kept, 7 of them good"):format(size), run([[
       local client <close> = http.client{max_idle_per_host = 7}
-      local tasks, through, ports, good = {}, 0, {}, 0
-      for i = 1, size do tasks[i] = function() return client:get(base .. "/gate").body end end
-      local all = genet.spawn(genet.all, tasks)
-      wait_for(function() return waiting() == size end)
-      release()
-      for _, body in ipairs(select(2, assert(all:wait()))) do
-        if body == "through" then through = through + 1 end
+      -- Asks so often at once; returns the ports that the requests came from.
+      local function meet(count)
+        local tasks, ports = {}, {}
+        for i = 1, count do
+          tasks[i] = function() return client:get(base .. "/meet/" .. count).body end
+        end
+        for i, port in ipairs(assert(genet.all(tasks))) do ports[port] = i end
+        return ports
       end
-      local kept = client.pool:count()
-      for i = 1, kept do
-        tasks[i] = function() return client:get(base .. "/peer").body end
-      end
-      for _, port in ipairs(assert(genet.all(table.move(tasks, 1, kept, 1, {})))) do
-        if not ports[port] then ports[port], good = true, good + 1 end
-      end
-      return ("%%d through, %%d kept, %%d of them good"):format(through, kept, good)
+      local first, kept = meet(%d), client.pool:count()
+      local all, good = 0, 0
+      for _ in pairs(first) do all = all + 1 end
+      for port in pairs(meet(kept)) do good = good + (first[port] and 1 or 0) end
+      return ("%%d at once, %%d kept, %%d of them good"):format(all, kept, good)
     ]], size))
   end)
 

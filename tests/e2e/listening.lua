@@ -22,10 +22,14 @@ local function words(text)
 end
 
 --- Starts a server and waits until it is ready; its ready line's addresses are in `urls`.
--- @tparam table options `script` (its text) and `args`, which say where to listen
+-- @tparam table options `script` (its text) and `args`, which say where to listen; `states` and
+--   `processes` as support.serve has them
 function listening.serve(options)
   local scripts = support.directory{["main.lua"] = options.script}
-  local server = support.start{"runserver", scripts, table.unpack(options.args)}
+  local arguments = {"runserver", scripts, table.unpack(options.args)}
+  arguments[#arguments + 1] = support.mode_argument(arguments, options)
+  local server = support.start(arguments)
+  server.serves_by_processes = arguments[#arguments]:find("^%-%-processes=") ~= nil
   server.scripts = scripts
   for name, method in pairs(Listening) do server[name] = method end
   local ready, result = pcall(await_urls, server)

@@ -1,18 +1,17 @@
 -- Stock LuaSocket inside handlers parks the handler instead of blocking the server.
-local support = require("tests.e2e.support").one_state()
+local support = require "tests.e2e.support"
 
 local script = [[
 local genet = require "genet"
 local http = require "socket.http"
 local socket = require "socket"
 local app = genet.app()
+local shared = genet.shared("luasocket")
 
 -- A page that is there once so many wait for it at once.
-local waiting = 0
-
 app:get("/page/<int:crowd>", function(_, crowd)
-  waiting = waiting + 1
-  while waiting < crowd do genet.sleep(0.02) end
+  shared:incr("waiting", 1, 0)
+  while shared:get("waiting") < crowd do genet.sleep(0.02) end
   return "a page"
 end)
 
@@ -69,13 +68,11 @@ app:get("/select", function()
   return #readable .. " " .. tostring(err)
 end)
 
-local open = false
-
 app:get("/socket-sleep", function()
-  while not open do socket.sleep(0.05) end
+  while not shared:get("open") do socket.sleep(0.05) end
   return "slept"
 end)
-app:get("/open", function() open = true return "open" end)
+app:get("/open", function() shared:set("open", true) return "open" end)
 app:get("/fast", function() return "fast" end)
 app:post("/echo", function(req) return req:body() end)
 
@@ -93,7 +90,7 @@ describe("LuaSocket in a handler", function()
   end)
 
   it("fetches pages for a crowd that waits for them at once", function()
-    local size = support.crowd_size(500)
+    local size = support.waiting_size(500, 2)
     local crowd = server:crowd(size, ("/fetch/%d/%d"):format(server.port, size))
     assert.same({["200 200 a page"] = size}, crowd:answers())
   end)

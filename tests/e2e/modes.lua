@@ -9,7 +9,6 @@ local lfs = require "lfs"
 local NO_SERVER = "it starts no server, or one whose mode it chooses itself"
 local MEET = "its requests wait for each other in variables of one Lua state, and there a thread "
   .. "answers one after the other"
-local CROWD = "it has more requests wait at once than there are threads"
 
 local modes = {}
 
@@ -24,8 +23,7 @@ modes.left_out = {
     websocket_faults = "as faults", workers = NO_SERVER,
   },
   threaded = {
-    concurrency = CROWD, fairness = MEET, http_client = MEET, luasocket = MEET, postgres = MEET,
-    slow = MEET, sqlite = MEET, stopping = MEET, streams = MEET, tasks = MEET, waiting = MEET,
+    sqlite = MEET, stopping = MEET, streams = MEET, tasks = MEET, waiting = MEET,
   },
   processes = {},
 }

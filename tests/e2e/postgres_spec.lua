@@ -1,12 +1,13 @@
 -- Stock LuaSQL over stock libpq, against a real PostgreSQL: each query parks its handler alone.
 local socket = require "socket"
-local support = require("tests.e2e.support").one_state()
+local support = require "tests.e2e.support"
 local postgres = require "tests.e2e.postgres"
 
 local main = [[
 local genet = require "genet"
 local luasql = require "luasql.postgres"
 local app = genet.app()
+local shared = genet.shared("postgres")
 local environment = assert(luasql.postgres())
 
 -- A connection, and what closes it at the end of its block.
@@ -31,7 +32,6 @@ end)()
 
 app:get("/loaded", function() return loaded end)
 app:get("/hello", function() return "hello" end)
-app:get("/collect", function() collectgarbage() collectgarbage() return "collected" end)
 
 -- The first value of any statement.
 app:get("/value", function(req)
@@ -47,10 +47,11 @@ app:get("/error", function(req)
   return problem or "no error"
 end)
 
--- A connection that is never closed.
-app:get("/forget", function(req)
-  local connection = connect(req, "forgotten")
-  value(connection, "SELECT 1")
+-- Connections that are never closed, and the end of what nobody refers to.
+app:get("/forget/<int:count>", function(req, count)
+  for _ = 1, count do value(connect(req, "forgotten"), "SELECT 1") end
+  collectgarbage()
+  collectgarbage()
   return "forgot"
 end)
 
@@ -72,53 +73,45 @@ app:post("/long-statement", function(req)
 end)
 
 -- Adds to an account in a transaction of its own and keeps it open until the gate is.
-local gate = {}
-app:get("/open/<name>", function(_, name) gate[name] = true return "open" end)
+app:get("/open/<name>", function(_, name) shared:set(name, "open") return "open" end)
 app:get("/add/<int:amount>/<how>", function(req, amount, how)
   local connection, closer <close> = connect(req, how .. amount)
   assert(connection:setautocommit(false))
   assert(connection:execute("UPDATE account SET balance = balance + " .. amount))
   local name = req.args.gate
-  while name and not gate[name] do genet.sleep(0.01) end
-  if name then gate[name] = nil end
+  while name and not shared:get(name) do genet.sleep(0.01) end
+  if name then shared:delete(name) end
   assert(connection[how](connection))
   return tostring(value(connection, "SELECT balance FROM account"))
 end)
 
 -- Locks two rows, one after the other, with a meeting of both handlers in between.
-local met = 0
 app:get("/lock/<int:first>/<int:second>", function(req, first, second)
   local connection, closer <close> = connect(req)
   assert(connection:setautocommit(false))
   local lock = "SELECT 1 FROM pair WHERE id = %d FOR UPDATE"
   value(connection, lock:format(first))
-  met = met + 1
-  while met < 2 do genet.sleep(0.01) end
+  shared:incr("met", 1, 0)
+  while shared:get("met") < 2 do genet.sleep(0.01) end
   local cursor, problem = connection:execute(lock:format(second))
   if cursor then cursor:close() end
   return cursor and "locked" or problem:match("%a+ detected") or problem
 end)
 
--- Tasks whose queries never end by themselves.
-local tasks = {}
 local function endless(options)
   local connection, closer <close> = connect({args = {options = options}}, "endless")
   return value(connection, "SELECT pg_sleep(600)")
 end
 
-app:get("/start/<int:count>", function(req, count)
-  for i = 1, count do tasks[i] = genet.spawn({detach = true}, endless, req.args.options) end
-  return "started"
-end)
-
-app:get("/cancel", function()
+-- Cancels tasks whose queries never end by themselves, once the gate is open.
+app:get("/cancel/<int:count>", function(req, count)
+  local tasks = {}
+  for i = 1, count do tasks[i] = genet.spawn(endless, req.args.options) end
+  while not shared:get("cancel") do genet.sleep(0.01) end
+  shared:delete("cancel")
+  for _, task in ipairs(tasks) do task:cancel() end
   local ends = {}
-  for i, task in ipairs(tasks) do
-    task:cancel()
-    local _, err = task:wait()
-    ends[i] = err
-  end
-  tasks = {}
+  for i, task in ipairs(tasks) do ends[i] = select(2, task:wait()) end
   return table.concat(ends, " ")
 end)
 
@@ -147,7 +140,7 @@ local function sanitizer_options(directory)
 end
 
 describe("PostgreSQL through stock LuaSQL", function()
-  local database, server, descriptors
+  local database, server, descriptors, threads
 
   setup(function()
     database = postgres.start()
@@ -155,7 +148,7 @@ describe("PostgreSQL through stock LuaSQL", function()
     database:psql("CREATE TABLE pair (id int); INSERT INTO pair VALUES (1), (2)")
     server = support.serve{script = main, env = {
       CONNINFO = database:conninfo(), LSAN_OPTIONS = sanitizer_options(database.directory)}}
-    descriptors = server:settled_descriptors()
+    descriptors, threads = server:settled_descriptors(), server:threads()
   end)
 
   teardown(function()
@@ -187,20 +180,20 @@ describe("PostgreSQL through stock LuaSQL", function()
     assert.equal("asked while loading", server:get("/loaded").body)
   end)
 
-  it("lets a crowd of queries sleep at once, on one thread", function()
-    local size = support.crowd_size(200)
+  it("lets a crowd of queries sleep at once, for no thread more", function()
+    local size = support.waiting_size(200)
     local start = os.time()
     local crowd = server:crowd(size, "/value?sql=SELECT+pg_sleep(1)")
     crowd:wait_sent()
     assert.equal("hello", server:get("/hello").body)
     assert.same({["200 "] = size}, crowd:answers())
-    assert.is_true(os.time() - start < size / 4)
-    assert.equal(1, server:threads())
+    assert.is_true(os.time() - start < size / 2)
+    assert.equal(threads, server:threads())
   end)
 
   -- Behind a lock that is kept until all of them wait for it.
   local function crowd_behind_a_lock(options)
-    local size = support.crowd_size(200)
+    local size = support.waiting_size(200)
     local holder = server:ask("/add/0/commit?gate=crowd")
     finally(function() holder:close() end)
     database:wait_for_clients(1, "commit0", "state = 'idle in transaction'")
@@ -303,7 +296,7 @@ describe("PostgreSQL through stock LuaSQL", function()
   end)
 
   it("survives a server process that is killed in the middle of a query", function()
-    local size = support.crowd_size(50)
+    local size = support.waiting_size(50)
     local crowd = server:crowd(size, ("/error?options=%s&sql=%s")
       :format(escape("application_name=victim"), escape("SELECT pg_sleep(600)")))
     database:wait_for_clients(size, "victim", "state = 'active'")
@@ -352,9 +345,11 @@ describe("PostgreSQL through stock LuaSQL", function()
 
     it("is cancelled in the middle of a query, connected " .. how, function()
       local size = support.crowd_size(50)
-      server:get(("/start/%d%s"):format(size, query))
+      local waiting = server:ask(("/cancel/%d%s"):format(size, query))
+      finally(function() waiting:close() end)
       database:wait_for_clients(size, "endless", "state = 'active'")
-      assert.equal(("cancelled "):rep(size), server:get("/cancel").body .. " ")
+      server:get("/open/cancel")
+      assert.equal(("cancelled "):rep(size), waiting:response().body .. " ")
       database:wait_for_clients(0, "endless")
     end)
 
@@ -368,7 +363,7 @@ describe("PostgreSQL through stock LuaSQL", function()
     end)
 
     it("ends a query whose client has gone, connected " .. how, function()
-      local size = support.crowd_size(20)
+      local size = support.waiting_size(20)
       local clients = {}
       for i = 1, size do
         clients[i] = server:ask(("/value%s&name=abandoned&sql=SELECT+pg_sleep(600)"):format(query))
@@ -385,8 +380,7 @@ describe("PostgreSQL through stock LuaSQL", function()
   end)
 
   it("closes a forgotten connection by the collector", function()
-    for _ = 1, 5 do server:get("/forget") end
-    server:get("/collect")
+    server:get("/forget/5")
     database:wait_for_clients(0, "forgotten")
   end)
 end)

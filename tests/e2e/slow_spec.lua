@@ -3,7 +3,7 @@ local certificates = require "tests.e2e.certificates"
 local listening = require "tests.e2e.listening"
 local client = require "tests.e2e.client"
 local socket = require "socket"
-local support = require("tests.e2e.support").one_state()
+local support = require "tests.e2e.support"
 local tls_client = require "tests.e2e.tls_client"
 
 local script = [[
@@ -57,13 +57,13 @@ end
 -- ---------------------------------------------------------------- promises
 
 describe("slow clients", function()
-  local server, idle
-  local size = support.crowd_size(100)
+  local server, idle, threads
+  local size = support.waiting_size(100, 2) -- in two of the phases requests wait
 
   setup(function()
     server = support.serve{script = script, args = {"--head-timeout", "600"}}
     server:get("/hello")
-    idle = server:settled_descriptors()
+    idle, threads = server:settled_descriptors(), server:threads()
   end)
   teardown(function() server:stop() end)
 
@@ -102,13 +102,13 @@ describe("slow clients", function()
     local stop = socket.gettime() + 2
     repeat assert_answers(10) until socket.gettime() > stop
     assert.is_true(server:descriptors() >= idle + 3 * size)
-    assert.equal(1, server:threads())
+    assert.equal(threads, server:threads())
     for _, crowd in ipairs(crowds) do end_slow(crowd) end
     assert_gone()
   end)
 
   it("wait outside when the server has as many connections as it may, and then come in", function()
-    local small = support.serve{script = script, args = {"--max-connections", "5"}}
+    local small = support.serve{script = script, args = {"--max-connections", "5"}, processes = 1}
     finally(function() small:stop() end)
     local inside, outside = {}, {}
     for i = 1, 5 do
@@ -154,7 +154,8 @@ describe("a limit for each address", function()
   local server
 
   setup(function()
-    server = support.serve{script = script, args = {"--max-per-ip", "3", "-h", "0.0.0.0"}}
+    server = support.serve{script = script, args = {"--max-per-ip", "3", "-h", "0.0.0.0"},
+      processes = 1}
     server.host = "127.0.0.1"
   end)
   teardown(function() server:stop() end)

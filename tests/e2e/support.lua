@@ -24,14 +24,16 @@ local CONFLICTS = {"^%-d$", "^%-%-debug$", "^%-%-threaded", "^%-%-processes"}
 support.mode = os.getenv("GENET_E2E_MODE") or "default"
 assert(support.mode == "default" or MODES[support.mode], "GENET_E2E_MODE: no such mode")
 
--- The argument for the suite's mode; nil where a test's own arguments conflict with it.
-local function mode_argument(arguments, states)
+--- The argument for the suite's mode; nil where a test's own arguments conflict with it.
+-- @tparam table options see support.serve
+function support.mode_argument(arguments, options)
   for _, argument in ipairs(arguments) do
     for _, pattern in ipairs(CONFLICTS) do
       if argument:find(pattern) then return nil end
     end
   end
-  return MODES[support.mode] and MODES[support.mode][states == 1 and 2 or 1]
+  local one = options.states == 1 or (options.processes == 1 and support.mode == "processes")
+  return MODES[support.mode] and MODES[support.mode][one and 2 or 1]
 end
 
 --- Ends the running test where the suite does not run in one of these modes.
@@ -58,6 +60,14 @@ end
 --- The size of a crowd, `full` in a plain build and less under sanitizers.
 function support.crowd_size(full)
   return math.max(10, math.floor(full * support.scale))
+end
+
+--- The same for a crowd whose requests all wait at once: in the threaded mode, where each has a
+-- thread to itself meanwhile, fewer than there are.
+-- @tparam[opt=1] integer each threads that one of them takes
+function support.waiting_size(full, each)
+  local most = support.mode == "threaded" and 12 // (each or 1) or math.maxinteger
+  return math.min(support.crowd_size(full), most)
 end
 
 function support.quote(text)
@@ -277,7 +287,7 @@ support.Server = Server
 local function server_arguments(options, path)
   local arguments = {"runserver", path, "-p", tostring(options.port or 0)}
   for _, argument in ipairs(options.args or {}) do arguments[#arguments + 1] = argument end
-  arguments[#arguments + 1] = mode_argument(arguments, options.states)
+  arguments[#arguments + 1] = support.mode_argument(arguments, options)
   return arguments
 end
 
@@ -291,7 +301,8 @@ end
 
 --- Starts a server on a free port and waits until it is ready.
 -- @tparam table options `script` (text of one script), `scripts` (text by file name) or `path`;
---   `args` more arguments, `env` environment variables, `states` 1 for a single Lua state
+--   `args` more arguments, `env` environment variables, `states` 1 for a single Lua state,
+--   `processes` 1 for a single process, where limits count
 function support.serve(options)
   local scripts = not options.path
     and support.directory(options.scripts or {["main.lua"] = options.script})

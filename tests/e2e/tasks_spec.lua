@@ -587,7 +587,7 @@ describe("a client of TLS that hangs up", function()
     made = certificates.new()
     local pair = made:pair("one", {subject = "/CN=localhost", names = {"localhost"}})
     server = listening.serve{script = site, args = {"-p", "0", "--listen", "127.0.0.1:0",
-      "--cert", pair.cert, "--key", pair.key, "--drain", "0.1"}}
+      "--cert", pair.cert, "--key", pair.key, "--drain", "0.1"}, states = 1}
   end)
   teardown(function()
     server:stop()
