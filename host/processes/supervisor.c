@@ -283,6 +283,7 @@ static void tell_to_stop(struct gn_place *p)
 {
     struct gn_supervisor *s = p->supervisor;
     p->deadline = gn_after(s->options.drain + END_MORE);
+    p->unused = standing(p) != GN_SERVING;
     if (p->child) {
         set_standing(p, GN_ENDING);
         gn_channel_send(&p->channel, GN_KIND_STOP, NULL, 0);
@@ -360,10 +361,17 @@ static void bury(struct gn_place *p)
     p->problem = NULL;
 }
 
+/* One that is told to stop while it loads says that it could not start. */
+static bool has_ended_well(const struct gn_place *p)
+{
+    int status = p->child->status;
+    return status == 0 || (p->unused && WIFEXITED(status) && WEXITSTATUS(status) == 1);
+}
+
 static void live_once(struct gn_place *p)
 {
     see_through(p);
-    p->supervisor->unsound += p->supervisor->stopping && p->child->status != 0;
+    p->supervisor->unsound += p->supervisor->stopping && !has_ended_well(p);
     p->vote = GN_NO_VOTE;
     atomic_store(&p->line->pid, 0);
     set_standing(p, GN_ABSENT);

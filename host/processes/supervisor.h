@@ -53,6 +53,7 @@ struct gn_place {
     struct gn_topic_link topics;
     struct gn_line *line;
     bool wanted;
+    bool unused;       /* its process was told to stop before it served */
     int64_t deadline;  /* until when its process must have ended; GN_NEVER */
     unsigned failures; /* quick deaths in a row, without having answered anything */
     unsigned wish;     /* its latest to reload */

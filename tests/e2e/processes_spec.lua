@@ -420,6 +420,28 @@ describe("a host with processes", function()
     server:clean()
   end)
 
+  it("ends well while a process still loads", function()
+    local directory = support.directory()
+    finally(function() support.remove(directory) end)
+    local flag = directory .. "/wait"
+    serve(([[
+      local lfs = require "lfs"
+      while lfs.attributes(%q) do require("genet").sleep(0.02) end
+      ]]):format(flag) .. SITE)
+    local before = processes()[0].pid
+    support.write_file(flag, "")
+    signal(before, "KILL")
+    support.wait_until("another one to load", function()
+      local pid = tonumber(server:tell("status").out:match("process 0: pid (%d+), loads"))
+      return pid and pid ~= before
+    end)
+    server:signal("TERM")
+    support.wait_until("the other one to end", function() return #server:children() == 1 end)
+    os.remove(flag)
+    assert.equal(0, server:wait())
+    server:clean()
+  end)
+
   it("ends at once when it is told twice", function()
     serve(SITE)
     local told = processes()
