@@ -23,6 +23,9 @@ static void at_desk(struct genet *g, void (*fn)(void *))
 
 /* ---- certificates ---- */
 
+_Static_assert((int)GN_SECRET == (int)GN_TLS_SECRET,
+               "the board's secret is one of TLS");
+
 /* Makes a site of the certificates' files as they are now. NULL and a line in `error`.
  */
 static struct gn_tls_site *read_certificates(const struct genet *g, char *error,
@@ -32,6 +35,7 @@ static struct gn_tls_site *read_certificates(const struct genet *g, char *error,
         .certificates = (const char *const *)g->certificates,
         .keys = (const char *const *)g->keys,
         .client_ca = g->client_ca,
+        .secret = g->worker ? g->worker->board->secret : NULL,
     };
     return gn_tls_site_new(&o, error, room);
 }

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/kdf.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -183,6 +185,62 @@ static SSL_CTX *new_context(struct gn_tls_site *site)
     return c;
 }
 
+/* ---- tickets (RFC 5077; RFC 8446, section 4.6.1) ---- */
+
+/* Digests what a session relies on: who has begun one must not resume it after the
+ * certificates or the authority have changed. */
+static bool digest_files(const struct gn_tls_site *site, const char *client_ca,
+                         unsigned char *out, unsigned *n)
+{
+    char bytes[4096];
+    EVP_MD_CTX *d = EVP_MD_CTX_new();
+    bool ok = d && EVP_DigestInit_ex(d, EVP_sha256(), NULL) == 1;
+    for (int i = 0; ok && i < site->count; i++) {
+        X509 *x = SSL_CTX_get0_certificate(site->contexts[i]);
+        ok = X509_digest(x, EVP_sha256(), (unsigned char *)bytes, n) == 1 &&
+             EVP_DigestUpdate(d, bytes, *n) == 1;
+    }
+    BIO *ca = ok && client_ca ? BIO_new_file(client_ca, "rb") : NULL;
+    for (int got; ok && ca && (got = BIO_read(ca, bytes, sizeof bytes)) > 0;)
+        ok = EVP_DigestUpdate(d, bytes, (size_t)got) == 1;
+    ok = ok && (ca || !client_ca) && EVP_DigestFinal_ex(d, out, n) == 1;
+    BIO_free(ca);
+    EVP_MD_CTX_free(d);
+    return ok;
+}
+
+/* HKDF (RFC 5869). */
+static bool derive(const unsigned char *secret, const unsigned char *salt, unsigned n,
+                   unsigned char *out, size_t room)
+{
+    static const unsigned char purpose[] = "genet tickets";
+    EVP_PKEY_CTX *c = EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, NULL);
+    bool ok = c && EVP_PKEY_derive_init(c) > 0 &&
+              EVP_PKEY_CTX_set_hkdf_md(c, EVP_sha256()) > 0 &&
+              EVP_PKEY_CTX_set1_hkdf_salt(c, salt, (int)n) > 0 &&
+              EVP_PKEY_CTX_set1_hkdf_key(c, secret, GN_TLS_SECRET) > 0 &&
+              EVP_PKEY_CTX_add1_hkdf_info(c, purpose, sizeof purpose - 1) > 0 &&
+              EVP_PKEY_derive(c, out, &room) > 0;
+    EVP_PKEY_CTX_free(c);
+    return ok;
+}
+
+/* Without its own key a site goes on with the random one that OpenSSL has made. */
+static void share_tickets(struct gn_tls_site *site, const char *client_ca,
+                          const unsigned char *secret)
+{
+    unsigned char salt[EVP_MAX_MD_SIZE], key[256];
+    unsigned n = 0;
+    long size = SSL_CTX_get_tlsext_ticket_keys(site->contexts[0], NULL, 0);
+    if (size <= 0 || size > (long)sizeof key ||
+        !digest_files(site, client_ca, salt, &n) ||
+        !derive(secret, salt, n, key, (size_t)size))
+        return;
+    for (int i = 0; i < site->count; i++)
+        SSL_CTX_set_tlsext_ticket_keys(site->contexts[i], key, size);
+    OPENSSL_cleanse(key, sizeof key);
+}
+
 /* ---- sites ---- */
 
 static int add(struct gn_tls_site *site, const char *certificate, const char *key,
@@ -210,6 +268,8 @@ struct gn_tls_site *gn_tls_site_new(const struct gn_tls_options *o, char *error,
     for (int i = 0; o->certificates[i]; i++)
         if (add(site, o->certificates[i], o->keys[i], o->client_ca, error, room) < 0)
             goto fail;
+    if (o->secret)
+        share_tickets(site, o->client_ca, o->secret);
     return site;
 fail:
     gn_tls_site_unref(site);

@@ -14,11 +14,16 @@ struct gn_wire;
 struct gn_tls_site;    /* certificates and settings, for all connections of a server */
 struct gn_tls_session; /* one connection */
 
+enum { GN_TLS_SECRET = 32 }; /* bytes */
+
 struct gn_tls_options {
     const char *const *certificates; /* PEM files, each with its chain; ended by NULL */
     const char *const *keys;         /* PEM files, one for each certificate */
     const char
         *client_ca; /* PEM file: clients must show a certificate of these; or NULL */
+    /* GN_TLS_SECRET bytes. Sites with the same secret and the same files resume each
+     * other's sessions. NULL: a site resumes only its own. */
+    const unsigned char *secret;
 };
 
 /* Loads and checks the certificates: unreadable ones, keys that do not match and

@@ -8,9 +8,9 @@
 --
 -- Prints "N answers, N wrong, N cut, N late, N refused, N sent", then a line with the time of the
 -- first refusal (0: there was none), one with the numbers of the requests that got no answer, and
--- some examples. Wrong are answers that do not match the pattern, cut are requests that got none, or
--- not all of it; late are those of them whose connection had been idle for so long that the server
--- may have closed it; refused are attempts to connect.
+-- some examples. Wrong are answers that do not match the pattern, cut are requests that got none,
+-- or not all of it; late are those of them whose connection had been idle for so long that the
+-- server may have closed it; refused are attempts to connect.
 local socket = require "socket"
 local client = require "tests.e2e.client"
 

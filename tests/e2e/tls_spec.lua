@@ -176,7 +176,6 @@ describe("a server that speaks TLS", function()
   for _, version in ipairs{"tls1_2", "tls1_3"} do
     for _, name in ipairs{"one.test", "two.test"} do
       it(("resumes a session of %s with %s"):format(version, name), function()
-      support.only("default threaded", "the process that began a session resumes it", pending)
         local session = made:path("session")
         local words = ("-%s -servername %s"):format(version, name)
         local first = s_client(server, "/hello", words .. " -sess_out " .. session)
@@ -494,7 +493,6 @@ describe("a server that wants certificates of its clients", function()
 
   for _, version in ipairs{"tls1_2", "tls1_3"} do
     it(("remembers the client of a resumed session of %s"):format(version), function()
-      support.only("default threaded", "the process that began a session resumes it", pending)
       local session = made:path("session")
       local words = ("-%s -cert %s -key %s"):format(version, pairs_of.anna.cert, pairs_of.anna.key)
       local first = s_client(server, "/tls", words .. " -sess_out " .. session)
