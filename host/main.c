@@ -1,8 +1,8 @@
 /* The command line: its options are read by lua/genet/cli.lua; here they become a
  * server or a script. */
 #include "genet.h"
-#include "http/attach.h"
-#include "http/control.h"
+#include "server/attach.h"
+#include "server/control.h"
 #include "libc/real.h"
 #include "log.h"
 #include "script.h"

@@ -1,9 +1,9 @@
 #include "script.h"
 
 #include "console.h"
-#include "http/exchange.h"
-#include "http/reload.h"
-#include "http/sockets.h"
+#include "site/exchange.h"
+#include "site/reload.h"
+#include "site/sockets.h"
 #include "log.h"
 #include "sched/offload.h"
 #include "vm/shared.h"

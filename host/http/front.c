@@ -2,7 +2,7 @@
 
 #include "../libc/thread.h"
 #include "../log.h"
-#include "observer.h"
+#include "../telemetry/observer.h"
 
 #include <civetweb.h>
 #include <stdio.h>

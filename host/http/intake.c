@@ -1,7 +1,7 @@
 #include "intake.h"
 
 #include "../log.h"
-#include "observer.h"
+#include "../telemetry/observer.h"
 #include "request.h"
 #include "wire.h"
 

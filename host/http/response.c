@@ -1,4 +1,4 @@
-#include "observer.h"
+#include "../telemetry/observer.h"
 
 #include <errno.h>
 #include <stdio.h>

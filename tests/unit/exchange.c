@@ -1,7 +1,7 @@
-/* host/http/exchange.c: numbers for requests, never given twice. */
+/* host/site/exchange.c: numbers for requests, never given twice. */
 #include "wire_test.h"
 
-#include "http/exchange.h"
+#include "site/exchange.h"
 
 #include <lauxlib.h>
 #include <lualib.h>

@@ -1,7 +1,7 @@
-/* host/http/sources.c: the texts of a generation. */
+/* host/site/sources.c: the texts of a generation. */
 #include "fiber_test.h"
 
-#include "http/sources.h"
+#include "site/sources.h"
 
 static void what_is_recorded_is_recalled(void **state)
 {

@@ -1,7 +1,7 @@
 /* Statistics: what each worker has counted can be read by all of them. */
 #include "fiber_test.h"
 
-#include "http/stats.h"
+#include "telemetry/stats.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 #ifndef GN_EXCHANGE_H
 #define GN_EXCHANGE_H
 
-#include "request.h"
+#include "../http/request.h"
 
 #include <lua.h>
 #include <stdint.h>

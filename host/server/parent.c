@@ -1,7 +1,7 @@
 #include "parent.h"
 
 #include "../log.h"
-#include "stats.h"
+#include "../telemetry/stats.h"
 
 #include <errno.h>
 #include <stdlib.h>

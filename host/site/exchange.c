@@ -3,7 +3,7 @@
 #include "../vm/vm.h"
 
 #include "../vm/disk.h"
-#include "file.h"
+#include "../http/file.h"
 
 #include <errno.h>
 #include <lauxlib.h>

@@ -6,7 +6,7 @@
 #define GN_SOCKETS_H
 
 #include "exchange.h"
-#include "websocket.h"
+#include "../http/websocket.h"
 
 /* What the module's functions work on. */
 struct gn_sockets {

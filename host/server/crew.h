@@ -9,11 +9,11 @@
 #define GN_CREW_H
 
 #include "../sched/runner.h"
-#include "front.h"
-#include "generations.h"
-#include "lookout.h"
-#include "reception.h"
-#include "websocket.h"
+#include "../http/front.h"
+#include "../site/generations.h"
+#include "../telemetry/lookout.h"
+#include "../http/reception.h"
+#include "../http/websocket.h"
 
 #include <stdio.h>
 

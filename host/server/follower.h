@@ -6,7 +6,7 @@
 #define GN_FOLLOWER_H
 
 #include "../processes/worker.h"
-#include "generations.h"
+#include "../site/generations.h"
 
 struct gn_follower {
     struct gn_worker *worker; /* borrowed */

@@ -7,7 +7,7 @@
 #ifndef GN_CONTROL_H
 #define GN_CONTROL_H
 
-#include "generations.h"
+#include "../site/generations.h"
 
 #include <stdio.h>
 #include <sys/un.h>

@@ -4,7 +4,7 @@
 #define GN_PARENT_H
 
 #include "../processes/supervisor.h"
-#include "acceptor.h"
+#include "../http/acceptor.h"
 #include "control.h"
 
 struct gn_parent {

@@ -3,7 +3,7 @@
 
 #include "../libc/faults.h"
 #include "../log.h"
-#include "reload.h"
+#include "../site/reload.h"
 
 #include <signal.h>
 #include <string.h>

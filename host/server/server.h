@@ -10,13 +10,13 @@
 #include "../bus/redis.h"
 #include "../genet.h"
 #include "../vm/shared.h"
-#include "acceptor.h"
+#include "../http/acceptor.h"
 #include "control.h"
 #include "crew.h"
 #include "follower.h"
-#include "lookout.h"
+#include "../telemetry/lookout.h"
 #include "parent.h"
-#include "watcher.h"
+#include "../site/watcher.h"
 
 #include <stdatomic.h>
 

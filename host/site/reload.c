@@ -3,7 +3,7 @@
 #include "../sched/errand.h"
 #include "../vm/copy.h"
 #include "../vm/core.h"
-#include "stats.h"
+#include "../telemetry/stats.h"
 #include "watcher.h"
 
 #include <errno.h>

@@ -8,7 +8,7 @@
 #ifndef GN_STATS_H
 #define GN_STATS_H
 
-#include "generations.h"
+#include "../site/generations.h"
 #include "observer.h"
 
 #include <stdatomic.h>

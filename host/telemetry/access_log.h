@@ -9,7 +9,7 @@
 #ifndef GN_ACCESS_LOG_H
 #define GN_ACCESS_LOG_H
 
-#include "request.h"
+#include "../http/request.h"
 
 struct gn_access_log;
 
