@@ -1,11 +1,11 @@
 /* The command line: its options are read by lua/genet/cli.lua; here they become a
  * server or a script. */
 #include "genet.h"
-#include "server/attach.h"
-#include "server/control.h"
 #include "libc/real.h"
 #include "log.h"
 #include "script.h"
+#include "server/attach.h"
+#include "server/control.h"
 #include "systemd.h"
 #include "vm/shared.h"
 #include "vm/vm.h"

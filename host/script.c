@@ -1,11 +1,11 @@
 #include "script.h"
 
 #include "console.h"
+#include "log.h"
+#include "sched/offload.h"
 #include "site/exchange.h"
 #include "site/reload.h"
 #include "site/sockets.h"
-#include "log.h"
-#include "sched/offload.h"
 #include "vm/shared.h"
 #include "vm/vm.h"
 

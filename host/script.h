@@ -20,8 +20,8 @@ struct gn_script_options {
  * failed; the error is on stderr. When the script wants to be served, by app:run(),
  * what it has started is cancelled at its end, and *server is the command line for
  * that: {"genet", "runserver", file, options ..., NULL}, owned with its strings. */
-int gn_script_run(const char *file, char *const *args,
-                  const struct gn_script_options *, char ***server);
+int gn_script_run(const char *file, char *const *args, const struct gn_script_options *,
+                  char ***server);
 
 /* Runs a verb that is written in Lua, the first of `args`, until it has ended, and the
  * tasks it started too if it is one of the site's. Returns the exit status. */

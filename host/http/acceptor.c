@@ -9,10 +9,10 @@
 #include <sys/eventfd.h>
 
 enum {
-    STREAK = 64,   /* connections taken in a row before others run */
-    REST_MS = 100, /* between two attempts when descriptors or memory have run out */
+    STREAK = 64,     /* connections taken in a row before others run */
+    REST_MS = 100,   /* between two attempts when descriptors or memory have run out */
     FINISH_MS = 250, /* for those who wait when it is told to stop */
-    STOP_MS = 10   /* between two looks at civetweb's stop flag */
+    STOP_MS = 10     /* between two looks at civetweb's stop flag */
 };
 
 /* ---- taking connections ---- */

@@ -15,7 +15,7 @@ struct gn_listener {
     struct gn_watch watch;
     struct gn_acceptor *acceptor; /* whose it is; its caller's to set */
     bool secure;                  /* its connections speak TLS */
-    bool inherited;   /* others may hold it too */
+    bool inherited;               /* others may hold it too */
     bool readable;    /* by epoll; false means that accept(2) would say EAGAIN */
     int port;         /* 0 when it has none */
     char *unix_path;  /* to remove at the end; NULL for other families */

@@ -8,12 +8,12 @@
 #ifndef GN_CREW_H
 #define GN_CREW_H
 
-#include "../sched/runner.h"
 #include "../http/front.h"
-#include "../site/generations.h"
-#include "../telemetry/lookout.h"
 #include "../http/reception.h"
 #include "../http/websocket.h"
+#include "../sched/runner.h"
+#include "../site/generations.h"
+#include "../telemetry/lookout.h"
 
 #include <stdio.h>
 

@@ -116,7 +116,8 @@ int gn_parent_open(struct gn_parent *p, struct gn_acceptor *a, const char *urls,
 unsigned gn_parent_close(struct gn_parent *p)
 {
     gn_acceptor_seal(p->acceptor);
-    gn_acceptor_close(p->acceptor); /* the processes have it still, while they need it */
+    gn_acceptor_close(
+        p->acceptor); /* the processes have it still, while they need it */
     unsigned unsound = gn_supervisor_stop(&p->supervisor);
     gn_control_close(&p->control);
     remove_sockets(p);

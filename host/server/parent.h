@@ -3,8 +3,8 @@
 #ifndef GN_PARENT_H
 #define GN_PARENT_H
 
-#include "../processes/supervisor.h"
 #include "../http/acceptor.h"
+#include "../processes/supervisor.h"
 #include "control.h"
 
 struct gn_parent {

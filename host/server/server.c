@@ -310,7 +310,8 @@ int genet_run(struct genet *g)
 {
     g->error[0] = '\0';
     bool parent = g->options.processes && !g->worker;
-    if (!gn_fiber_new(g->sched, "main", parent ? gn_server_supervise : gn_server_serve, g))
+    if (!gn_fiber_new(g->sched, "main", parent ? gn_server_supervise : gn_server_serve,
+                      g))
         return gn_server_fail(g, "out of memory");
     gn_sched_run(g->sched);
     return g->status;

@@ -9,14 +9,14 @@
 
 #include "../bus/redis.h"
 #include "../genet.h"
-#include "../vm/shared.h"
 #include "../http/acceptor.h"
+#include "../site/watcher.h"
+#include "../telemetry/lookout.h"
+#include "../vm/shared.h"
 #include "control.h"
 #include "crew.h"
 #include "follower.h"
-#include "../telemetry/lookout.h"
 #include "parent.h"
-#include "../site/watcher.h"
 
 #include <stdatomic.h>
 

@@ -113,8 +113,8 @@ enum gn_when { GN_ALWAYS, GN_IF_ABSENT, GN_PRESENT, GN_VERSION };
 enum { GN_KEEP_EXPIRY = -1 };
 
 /* Sets a value; GN_NONE removes. `expires`: 0 for never, GN_KEEP_EXPIRY, or the time.
- * Returns 0, -EEXIST (GN_IF_ABSENT), -ENOENT (GN_PRESENT), or -EAGAIN when the version is
- * another one than `version` (GN_VERSION). */
+ * Returns 0, -EEXIST (GN_IF_ABSENT), -ENOENT (GN_PRESENT), or -EAGAIN when the version
+ * is another one than `version` (GN_VERSION). */
 int gn_store_set(struct gn_store *, const struct gn_key *, const struct gn_value *,
                  int64_t expires, enum gn_when, uint64_t version);
 

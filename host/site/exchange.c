@@ -2,8 +2,8 @@
 
 #include "../vm/vm.h"
 
-#include "../vm/disk.h"
 #include "../http/file.h"
+#include "../vm/disk.h"
 
 #include <errno.h>
 #include <lauxlib.h>

@@ -1,9 +1,9 @@
 #include "reload.h"
 
 #include "../sched/errand.h"
+#include "../telemetry/stats.h"
 #include "../vm/copy.h"
 #include "../vm/core.h"
-#include "../telemetry/stats.h"
 #include "watcher.h"
 
 #include <errno.h>

@@ -5,8 +5,8 @@
 #ifndef GN_SOCKETS_H
 #define GN_SOCKETS_H
 
-#include "exchange.h"
 #include "../http/websocket.h"
+#include "exchange.h"
 
 /* What the module's functions work on. */
 struct gn_sockets {
