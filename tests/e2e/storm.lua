@@ -140,7 +140,7 @@ end
 --   the dictionary has it; `before` and `after`, the parent's descriptors; `left`, a list
 function storm.run(options)
   local server = support.serve{script = SITE,
-    args = {"--processes", tostring(options.processes)}}
+    args = {"--processes", tostring(options.processes), "--shared-memory", "1G"}}
   local report = {before = descriptors_of(server.pid)}
   local writers, others = start_load(server)
   local seen
