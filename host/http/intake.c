@@ -53,7 +53,8 @@ static bool secure(struct gn_wire *w)
         return refuse(w, 400, "This port speaks TLS: ask with https.");
     if (r < 0) {
         gn_log(GN_DEBUG, "a TLS handshake failed: %s", strerror(-r));
-        w->ended = w->lingers = true; /* so that the alert is read */
+        w->ended = true;
+        w->lingers = r == -EPROTO; /* so that the alert is read */
     }
     return r == 0;
 }

@@ -132,7 +132,8 @@ genet.retiring = core.retiring
 --- Which of several Lua states that serve the same scripts this is. Variables of modules are
 -- not shared between them.
 -- @function genet.worker
--- @treturn table `mode`, "single", "threaded" or "processes"; `index`, from 0; `count` of them
+-- @treturn table `mode`, "single", "threaded" or "processes"; `index`, from 0, where with threads 0
+--   loads the scripts and serves nothing; `count` of those that serve
 -- @usage if genet.worker().index == 0 then genet.spawn(do_what_is_to_be_done_once) end
 genet.worker = core.worker
 

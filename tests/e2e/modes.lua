@@ -19,12 +19,12 @@ modes.left_out = {
     faults = "each of its hosts is told its faults by seed, one thread's order",
     manager = NO_SERVER, process_topics = NO_SERVER, processes = NO_SERVER,
     readme = NO_SERVER, redis_sessions = NO_SERVER, run = NO_SERVER,
-    shared_workers = NO_SERVER, startup = NO_SERVER,
+    shared_modes = NO_SERVER, startup = NO_SERVER,
     stdio = NO_SERVER, storm = NO_SERVER, systemd = NO_SERVER, threaded = NO_SERVER,
     websocket_faults = "as faults", workers = NO_SERVER,
   },
   threaded = {
-    sqlite = MEET, stopping = MEET, streams = MEET, tasks = MEET, waiting = MEET,
+    tasks = MEET,
   },
   processes = {},
 }

@@ -58,16 +58,6 @@ describe("a host with processes", function()
     os.execute(("kill -%s %d 2>/dev/null"):format(name, pid))
   end
 
-  -- Whether the process runs; one that has ended may still be known for a while.
-  local function runs(pid)
-    local stat = support.read_file("/proc/" .. pid .. "/stat")
-    return stat ~= "" and stat:match("^%d+ %b() (%a)") ~= "Z"
-  end
-
-  local function wait_gone(pid)
-    support.wait_until("the end of process " .. pid, function() return not runs(pid) end)
-  end
-
   -- Waits until process `index` serves under another pid than `before`, and tells of it.
   local function wait_replaced(index, before)
     return support.wait_until("another process " .. index, function()
@@ -253,8 +243,8 @@ describe("a host with processes", function()
     local told = processes()
     local waiter = server:ask("/long")
     server:kill()
-    wait_gone(told[0].pid)
-    wait_gone(told[1].pid)
+    support.wait_gone(told[0].pid)
+    support.wait_gone(told[1].pid)
     waiter:close()
     server:clean()
   end)
@@ -370,7 +360,7 @@ describe("a host with processes", function()
     local pid = processes()[2].pid
     server:signal("TTOU")
     assert.equal("slow", waiter:response().body)
-    wait_gone(pid)
+    support.wait_gone(pid)
     waiter:close()
     server:signal("TTOU")
     support.wait_until("one to be left", function() return not processes()[1] end)
@@ -416,7 +406,7 @@ describe("a host with processes", function()
       waiter:close()
     end
     assert.equal(0, server:wait())
-    assert.is_false(runs(told[0].pid) or runs(told[1].pid))
+    assert.is_false(support.runs(told[0].pid) or support.runs(told[1].pid))
     server:clean()
   end)
 
@@ -455,8 +445,8 @@ describe("a host with processes", function()
     assert.is_false(server:has_ended())
     server:signal("TERM")
     assert.equal(1, server:wait())
-    wait_gone(told[0].pid)
-    wait_gone(told[1].pid)
+    support.wait_gone(told[0].pid)
+    support.wait_gone(told[1].pid)
     waiter:close()
     server:clean()
   end)
@@ -469,7 +459,7 @@ describe("a host with processes", function()
     assert.equal(1, server:wait())
     assert.truthy(server:stderr():find(("process 0 (pid %d) does not end: killed"):format(pid), 1,
       true))
-    wait_gone(pid)
+    support.wait_gone(pid)
     server:clean()
   end)
 

@@ -1,6 +1,6 @@
 -- A server that is asked to stop lets the requests in flight finish.
 local socket = require "socket"
-local support = require("tests.e2e.support").one_state()
+local support = require "tests.e2e.support"
 
 -- Handlers wait for a file to appear, since a server that stops takes no request to wake them.
 local script = [[
@@ -8,10 +8,10 @@ local genet = require "genet"
 local lfs = require "lfs"
 local app = genet.app()
 local gate = os.getenv("GATE")
-local waiting = 0
+local notes = genet.shared("notes")
 
 local function wait()
-  waiting = waiting + 1
+  notes:incr("waiting", 1, 0)
   while not lfs.attributes(gate) do genet.sleep(0.02) end
 end
 
@@ -23,7 +23,7 @@ app:get("/stream", function()
     write("second")
   end
 end)
-app:get("/waiting", function() return tostring(waiting) end)
+app:get("/waiting", function() return tostring(notes:get("waiting") or 0) end)
 
 return app
 ]]
@@ -127,7 +127,7 @@ describe("a server that gets", function()
 
   it("SIGTERM amid a crowd answers all of it", function()
     serve()
-    local size = support.crowd_size(500)
+    local size = support.waiting_size(500)
     local crowd = server:crowd(size, "/wait")
     wait_waiting(size)
     server:signal("TERM")

@@ -253,15 +253,22 @@ function Process:check_sanitizers()
   if found then error("a sanitizer reported:\n" .. log:sub(found, found + 6000), 2) end
 end
 
+--- Whether a process runs; one that has ended may still be known for a while.
+function support.runs(pid)
+  local stat = support.read_file("/proc/" .. pid .. "/stat")
+  return stat ~= "" and stat:match("^%d+ %b() (%a)") ~= "Z"
+end
+
+--- Waits until a process has ended.
+function support.wait_gone(pid)
+  support.wait_until("the end of process " .. pid, function() return not support.runs(pid) end)
+end
+
 function Process:kill()
   local pids = pids_of(self)
   if not self:has_ended() then self:signal("KILL") end
   local status = self:wait()
-  for _, pid in ipairs(pids) do
-    support.wait_until("the end of process " .. pid, function()
-      return support.read_file(("/proc/%d/cmdline"):format(pid)) == ""
-    end)
-  end
+  for _, pid in ipairs(pids) do support.wait_gone(pid) end
   return status
 end
 

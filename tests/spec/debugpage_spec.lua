@@ -29,6 +29,7 @@ describe("genet.debugpage.repr", function()
     {"a C function", print, "function: C"},
     {"a file", io.stdout, "FILE*: "},
     {"a coroutine", coroutine.create(print), "thread: suspended"},
+    {"a module by its name", {repr, string}, "{module: genet.debugpage.repr, module: string}"},
   }
   for _, case in ipairs(cases) do
     it("shows " .. case[1], function()

@@ -121,7 +121,17 @@ local function plain_text(value)
   return type(value) == "string" and repr.brief(value, LONGEST) or "?"
 end
 
+-- The name of a module that has been required, the globals among them: what is in it tells nothing
+-- of an error.
+local function module_of(value)
+  for name, module in next, package.loaded do
+    if rawequal(module, value) then return name end
+  end
+end
+
 local function show_table(value, depth, state)
+  local module = module_of(value)
+  if module then return add(state, "module: " .. repr.clean(tostring(module))) end
   local class = class_of(value)
   if class == "genet.request" then
     local method, path = rawget(value, "method"), rawget(value, "path")
