@@ -222,20 +222,12 @@ static int acceptor_listen(struct gn_stream *s)
     return 0;
 }
 
-static int close_stream(struct gn_stream *s)
-{
-    int fd = s->fd;
-    gn_stream_disown(s);
-    s->fd = -1;
-    return fd < 0 ? 0 : gn_real()->close(fd);
-}
-
 static const struct gn_stream_ops acceptor_ops = {
     .poll = acceptor_poll,
     .accept = acceptor_accept,
     .name = acceptor_name,
     .listen = acceptor_listen,
-    .close = close_stream,
+    .close = gn_stream_close,
 };
 
 /* ---- life ---- */
@@ -322,7 +314,7 @@ void gn_acceptor_stop(struct gn_acceptor *a)
 void gn_acceptor_close(struct gn_acceptor *a)
 {
     gn_acceptor_stop(a);
-    close_stream(&a->stream);
+    gn_stream_close(&a->stream);
 }
 
 void gn_acceptor_urls(const struct gn_acceptor *a, char *out, size_t room)

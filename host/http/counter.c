@@ -1,6 +1,5 @@
 #include "counter.h"
 
-#include "../libc/real.h"
 #include "intake.h"
 #include "reception.h"
 
@@ -139,21 +138,13 @@ static ssize_t counter_recv(struct gn_stream *s, void *buf, size_t n, int flags)
     return gn_intake_give(&counter_here()->feed, buf, n, flags);
 }
 
-static int counter_close(struct gn_stream *s)
-{
-    int fd = s->fd;
-    gn_stream_disown(s);
-    s->fd = -1;
-    return fd < 0 ? 0 : gn_real()->close(fd);
-}
-
 static const struct gn_stream_ops ops = {
     .poll = counter_poll,
     .recv = counter_recv,
     .send = gn_intake_send,
     .name = gn_intake_name,
     .shutdown = gn_intake_shutdown,
-    .close = counter_close,
+    .close = gn_stream_close,
 };
 
 /* ---- life ---- */
@@ -168,8 +159,7 @@ void gn_counter_init(struct gn_counter *c, struct gn_reception *r, struct gn_sch
 
 void gn_counter_term(struct gn_counter *c)
 {
-    if (c->stream.fd >= 0)
-        counter_close(&c->stream);
+    gn_stream_close(&c->stream);
     gn_wires_term(&c->wires);
 }
 
@@ -181,6 +171,6 @@ int gn_counter_open(struct gn_counter *c)
         return -errno;
     int r = gn_stream_own(&c->stream);
     if (r < 0)
-        counter_close(&c->stream);
+        gn_stream_close(&c->stream);
     return r;
 }

@@ -1,5 +1,7 @@
 #include "stream.h"
 
+#include "real.h"
+
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -52,4 +54,12 @@ void gn_stream_disown(struct gn_stream *s)
     slot *place = find(s->fd);
     if (place)
         atomic_store_explicit(place, NULL, memory_order_release);
+}
+
+int gn_stream_close(struct gn_stream *s)
+{
+    int fd = s->fd;
+    gn_stream_disown(s);
+    s->fd = -1;
+    return fd < 0 ? 0 : gn_real()->close(fd);
 }

@@ -43,6 +43,10 @@ int gn_stream_own(struct gn_stream *s);
 /* Gives the descriptor back to libc. */
 void gn_stream_disown(struct gn_stream *s);
 
+/* As `close` of a stream that has nothing more to do: gives the descriptor back and
+ * closes it. Twice is fine. */
+int gn_stream_close(struct gn_stream *s);
+
 /* The stream that owns a descriptor; NULL when none does. Any thread. */
 struct gn_stream *gn_stream_of(int fd);
 
