@@ -1,9 +1,8 @@
 #include "exchange.h"
 
-#include "../vm/vm.h"
-
 #include "../http/file.h"
 #include "../vm/disk.h"
+#include "../vm/vm.h"
 
 #include <errno.h>
 #include <lauxlib.h>
@@ -496,10 +495,7 @@ static const luaL_Reg functions[] = {
 
 static int open_module(lua_State *L)
 {
-    luaL_newlibtable(L, functions);
-    lua_pushvalue(L, lua_upvalueindex(1));
-    luaL_setfuncs(L, functions, 1);
-    return 1;
+    return gn_vm_new_module(L, functions);
 }
 
 void gn_exchanges_register(lua_State *L, struct gn_exchanges *xs)

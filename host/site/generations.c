@@ -1,8 +1,7 @@
 #include "generations.h"
 
-#include "../vm/shared.h"
-
 #include "../log.h"
+#include "../vm/shared.h"
 
 #include <errno.h>
 #include <stdatomic.h>

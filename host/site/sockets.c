@@ -1,7 +1,6 @@
 #include "sockets.h"
 
 #include "../vm/copy.h"
-
 #include "../vm/core.h"
 #include "../vm/vm.h"
 
@@ -499,10 +498,7 @@ static int open_module(lua_State *L)
     luaL_setfuncs(L, mailbox_events, 0);
     luaL_newlib(L, mailbox_methods);
     lua_setfield(L, -2, "__index");
-    luaL_newlibtable(L, functions);
-    lua_pushvalue(L, lua_upvalueindex(1));
-    luaL_setfuncs(L, functions, 1);
-    return 1;
+    return gn_vm_new_module(L, functions);
 }
 
 void gn_sockets_register(lua_State *L, const struct gn_sockets *s)

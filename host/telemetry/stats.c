@@ -531,10 +531,7 @@ static const luaL_Reg functions[] = {
 
 static int open_module(lua_State *L)
 {
-    luaL_newlibtable(L, functions);
-    lua_pushvalue(L, lua_upvalueindex(1));
-    luaL_setfuncs(L, functions, 1);
-    return 1;
+    return gn_vm_new_module(L, functions);
 }
 
 void gn_stats_register(lua_State *L, struct gn_telemetry *t)

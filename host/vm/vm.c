@@ -522,6 +522,14 @@ void gn_vm_preload(lua_State *L, const char *module, lua_CFunction open, void *a
     lua_pop(L, 1);
 }
 
+int gn_vm_new_module(lua_State *L, const luaL_Reg *functions)
+{
+    lua_newtable(L);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    luaL_setfuncs(L, functions, 1);
+    return 1;
+}
+
 void gn_vm_speaker(struct gn_speaker *s)
 {
     const struct gn_call *c = gn_call_self();

@@ -11,6 +11,7 @@
 #include "guard.h"
 #include "role.h"
 
+#include <lauxlib.h>
 #include <lua.h>
 
 /* What a call is for, which says how long it may go on when its state is to be closed.
@@ -133,6 +134,10 @@ void gn_vm_push_function(lua_State *, const char *module, const char *name);
 /* Makes a module known to require(): open(L) returns it, with `arg` as a light userdata
  * at its first upvalue. May raise. */
 void gn_vm_preload(lua_State *, const char *module, lua_CFunction open, void *arg);
+
+/* For such an `open`: returns a module of functions that each have the same at their
+ * first upvalue. May raise. */
+int gn_vm_new_module(lua_State *, const luaL_Reg *functions);
 
 /* For gn_log_set_speaker(): the generation of the running call, and its request. */
 struct gn_speaker;
