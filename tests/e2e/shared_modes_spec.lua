@@ -47,26 +47,11 @@ end)
 return app
 ]]
 
--- Gives how often each answer came to so many requests made at once.
-local function ask(server, count, target, headers)
-  local connections, answers = {}, {}
-  for i = 1, count do
-    connections[i] = server:connect()
-    connections[i]:send(support.request_bytes("GET", target, headers))
-  end
-  for _, connection in ipairs(connections) do
-    local body = connection:response("GET").body
-    answers[body] = (answers[body] or 0) + 1
-    connection:close()
-  end
-  return answers
-end
-
 -- Asks until there were so many different answers; gives how often each came, and their number.
 local function ask_all(server, kinds, target, headers)
   local seen, found, total = {}, 0, 0
   support.wait_until("the answers of all workers", function()
-    for answer, times in pairs(ask(server, 40, target, headers)) do
+    for answer, times in pairs(server:tally(40, target, headers)) do
       if not seen[answer] then found = found + 1 end
       seen[answer] = (seen[answer] or 0) + times
       total = total + times
@@ -103,7 +88,7 @@ for mode, workers in pairs{["--threaded=4"] = 4, ["--processes=2"] = 2} do
       support.wait_until("it to watch", function() return value(server, "watcher") end)
       assert.is_false(watcher:has_news(0.1))
       support.wait_until("a change by another worker", function()
-        return ask(server, 8, "/change").changed
+        return server:tally(8, "/change").changed
       end)
       assert.equal("true of another", watcher:response().body)
     end)

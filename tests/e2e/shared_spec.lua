@@ -69,14 +69,6 @@ app:get("/user", function(req) return req.session.user or "nobody" end)
 return app
 ]]
 
-local function private_directories(pid)
-  local found = {}
-  for name in lfs.dir("/dev/shm") do
-    if name:find("^genet%-%d+%-" .. pid .. "%-") then found[#found + 1] = name end
-  end
-  return found
-end
-
 describe("genet.shared", function()
   local server, state
 
@@ -107,11 +99,11 @@ describe("genet.shared", function()
   it("lives in a directory that goes with the host", function()
     serve(false)
     server:get("/incr")
-    local there = private_directories(server.pid)
+    local there = support.shared_directories(server.pid)
     assert.equal(1, #there)
     assert.equal("rwx------", lfs.attributes("/dev/shm/" .. there[1], "permissions"))
     server:stop()
-    assert.same({}, private_directories(server.pid))
+    assert.same({}, support.shared_directories(server.pid))
     server = nil
   end)
 
@@ -123,19 +115,19 @@ describe("genet.shared", function()
       return app
     ]]}
     server:get("/")
-    assert.same({}, private_directories(server.pid))
+    assert.same({}, support.shared_directories(server.pid))
   end)
 
   it("removes what a killed host has left", function()
     local first = serve(false)
     first:get("/incr")
     first:kill()
-    assert.equal(1, #private_directories(first.pid))
+    assert.equal(1, #support.shared_directories(first.pid))
     first:clean()
     serve(false)
     assert.equal("1", server:get("/incr").body)
-    assert.same({}, private_directories(first.pid))
-    assert.equal(1, #private_directories(server.pid))
+    assert.same({}, support.shared_directories(first.pid))
+    assert.equal(1, #support.shared_directories(server.pid))
   end)
 
   it("survives a restart with --state, and kill -9", function()

@@ -67,17 +67,9 @@ local function count_lost(server, who, writer)
   return lost
 end
 
-local function memory_of(pid)
-  local found = {}
-  for name in lfs.dir("/dev/shm") do
-    if name:find("^genet%-%d+%-" .. pid .. "%-") then found[#found + 1] = name end
-  end
-  return found
-end
-
 -- What is left of a host that has ended.
 local function leftovers(server, seen)
-  local left = memory_of(server.pid)
+  local left = support.shared_directories(server.pid)
   for pid in pairs(seen) do
     local command = support.read_file(("/proc/%d/cmdline"):format(pid))
     if command:find("runserver", 1, true) then left[#left + 1] = "process " .. pid end

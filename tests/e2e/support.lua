@@ -259,6 +259,16 @@ function support.runs(pid)
   return stat ~= "" and stat:match("^%d+ %b() (%a)") ~= "Z"
 end
 
+--- The directories, in memory, in which a host keeps genet.shared.
+-- @tparam integer pid of the host
+function support.shared_directories(pid)
+  local found = {}
+  for name in lfs.dir("/dev/shm") do
+    if name:find("^genet%-%d+%-" .. pid .. "%-") then found[#found + 1] = name end
+  end
+  return found
+end
+
 --- Waits until a process has ended.
 function support.wait_gone(pid)
   support.wait_until("the end of process " .. pid, function() return not support.runs(pid) end)
@@ -398,6 +408,24 @@ function Server:ask(target)
   return connection
 end
 
+--- Asks on so many new connections at once; gives how often each body came.
+-- @param target a target, or a function that gives that of a number
+-- @tparam[opt] table headers a list of lines
+function Server:tally(count, target, headers)
+  local connections, times = {}, {}
+  for at = 1, count do
+    local path = type(target) == "function" and target(at) or target
+    connections[at] = self:connect()
+    connections[at]:send(client.request_bytes("GET", path, headers))
+  end
+  for _, connection in ipairs(connections) do
+    local body = connection:response("GET").body
+    times[body] = (times[body] or 0) + 1
+    connection:close()
+  end
+  return times
+end
+
 -- ---------------------------------------------------------------- load
 
 local Load = {}
@@ -431,6 +459,26 @@ function Load:finish()
     result.unanswered[math.tointeger(number)] = true
   end
   return result
+end
+
+--- Clients that ask for these targets while scripts are loaded again; see reload_load.lua. Returns
+-- a function that ends them, and fails unless each answer was wholly of one generation.
+-- @tparam integer count of connections for each target
+function Server:ask_for_versions(targets, count)
+  local command = "exec setpriv --pdeathsig KILL lua5.4 tests/e2e/reload_load.lua %s %d %s %d %s"
+  local pipes = {}
+  for at, target in ipairs(targets) do
+    pipes[at] = assert(io.popen(command:format(self.host, self.port, target, count,
+      self.directory)))
+  end
+  return function()
+    support.write_file(self.directory .. "/enough", "")
+    for _, pipe in ipairs(pipes) do
+      local report = pipe:read("a")
+      assert(report:find("^%d+ answers, 0 wrong\n$"), report)
+      assert(pipe:close())
+    end
+  end
 end
 
 -- ---------------------------------------------------------------- crowds

@@ -36,20 +36,6 @@ local function stop()
   server:stop()
 end
 
--- Asks so often, on as many connections at once; gives how often which worker has answered.
-local function ask(count, target)
-  local connections, by = {}, {}
-  for at = 1, count do
-    connections[at] = server:ask(type(target) == "function" and target(at) or target)
-  end
-  for _, connection in ipairs(connections) do
-    local body = connection:response("GET").body
-    by[body] = (by[body] or 0) + 1
-    connection:close()
-  end
-  return by
-end
-
 local function value(name, labels)
   local ok, found = pcall(exposition.value, exposition.read(server:get("/metrics").body), name,
     labels)
@@ -66,7 +52,7 @@ end
 local function ask_several(target)
   local total, seen = 0, {}
   support.wait_until("answers of several workers", function()
-    for body in pairs(ask(16, target)) do seen[body] = true end
+    for body in pairs(server:tally(16, target)) do seen[body] = true end
     total = total + 16
     return next(seen, (next(seen)))
   end)
@@ -100,7 +86,7 @@ for name, mode in pairs{threads = "--threaded=3", processes = "--processes=2"} d
       await("genet_requests_total", {route = "/slow", status = "200"}, count)
       await("genet_request_duration_seconds_count", {route = "/slow"}, count)
       assert.truthy(next(workers))
-      local by = ask(24, "/hello")
+      local by = server:tally(24, "/hello")
       for worker, times in pairs(by) do await("served_total", {worker = worker}, times) end
       await("genet_requests_total", {route = "/hello", status = "200"}, 24)
       await("genet_generation", nil, 1)
@@ -134,7 +120,7 @@ for name, mode in pairs{threads = "--threaded=3", processes = "--processes=2"} d
       local total = support.crowd_size(300)
       serve(mode, "--access-log", file, "--log-format", "$uri?$args $status")
       for part = 1, 3 do
-        ask(total // 3, function(at) return ("/hello?%d.%d"):format(part, at) end)
+        server:tally(total // 3, function(at) return ("/hello?%d.%d"):format(part, at) end)
         if part == 2 then
           os.rename(file, file .. ".1")
           server:signal("USR1")

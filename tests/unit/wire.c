@@ -500,6 +500,16 @@ static void wait_for_requests(void *arg)
     w->ended = true;
 }
 
+/* The client has had its answer, and knows that no more come. */
+static void assert_answered_last(const struct worker *w)
+{
+    assert_true(w->ended);
+    const char *text = heard(&c);
+    assert_non_null(strstr(text, "\r\nConnection: close\r\n"));
+    assert_non_null(strstr(text, "done"));
+    disconnect(&c);
+}
+
 static void draining_ends_an_idle_wire(void **state)
 {
     (void)state;
@@ -524,11 +534,7 @@ static void draining_answers_what_is_on_its_way(void **state)
     gn_wires_begin_drain(&c.wires);
     say(&c, GET);
     assert_int_equal(gn_wires_drain(&c.wires, gn_after(30 * GN_SECOND)), 0);
-    assert_true(w.ended);
-    const char *text = heard(&c);
-    assert_non_null(strstr(text, "\r\nConnection: close\r\n"));
-    assert_non_null(strstr(text, "done"));
-    disconnect(&c);
+    assert_answered_last(&w);
 }
 
 /* Whoever has been told so before the drain began may send another request. */
@@ -565,11 +571,7 @@ static void draining_waits_for_an_answer(void **state)
     w.held = false;
     gn_wires_begin_drain(&c.wires);
     assert_int_equal(gn_wires_drain(&c.wires, gn_after(30 * GN_SECOND)), 0);
-    assert_true(w.ended);
-    const char *text = heard(&c);
-    assert_non_null(strstr(text, "\r\nConnection: close\r\n"));
-    assert_non_null(strstr(text, "done"));
-    disconnect(&c);
+    assert_answered_last(&w);
 }
 
 static void draining_lets_what_has_begun_come_to_its_end(void **state)
