@@ -1,8 +1,8 @@
 #include "spawn.h"
 
 #include "block.h"
+#include "tree.h"
 
-#include <dirent.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -14,10 +14,11 @@
 enum {
     LOOK_FIRST_MS = 1,
     LOOK_LAST_MS = 50,
-    LOOK_DOUBLINGS = 6,  /* from the first to the last */
+    LOOK_DOUBLINGS = 6, /* from the first to the last */
+    HALT_MS = 1,        /* between attempts to have a child and its own stand still */
+    HALTS = 100,
     KILL_WAIT_MS = 5000, /* how long a killed process may take to vanish */
-    LAST_WAIT_MS = 100,  /* the same where no scheduler will notice later */
-    TREE_DEPTH = 32      /* generations of descendants that end with a child */
+    LAST_WAIT_MS = 100   /* the same where no scheduler will notice later */
 };
 
 /* Reachable while they live; each leaves when it is reaped. */
@@ -299,61 +300,35 @@ int gn_child_kill(struct gn_child *c, int signal)
     return kill(c->group ? -c->pid : c->pid, signal) < 0 ? -errno : 0;
 }
 
-static void end_tree(pid_t pid, int signal, int depth);
-
-/* `list` is the kernel's list of what one thread of a process has started. */
-static void end_list(FILE *list, int signal, int depth)
-{
-    int pid;
-    while (fscanf(list, "%d", &pid) == 1)
-        end_tree(pid, signal, depth);
-    fclose(list);
-}
-
-static void end_descendants(pid_t pid, int signal, int depth)
-{
-    char path[64 + sizeof((struct dirent *)0)->d_name];
-    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
-    DIR *threads = opendir(path);
-    for (struct dirent *d; threads && (d = readdir(threads));) {
-        snprintf(path, sizeof path, "/proc/%d/task/%s/children", (int)pid, d->d_name);
-        FILE *list = *d->d_name == '.' ? NULL : fopen(path, "re");
-        if (list)
-            end_list(list, signal, depth);
-    }
-    if (threads)
-        closedir(threads);
-}
-
-/* Signals a process and its descendants, or a shell that dies would leave its command
- * behind. Meanwhile it stands still, so that it starts no other. */
-static void end_tree(pid_t pid, int signal, int depth)
-{
-    kill(pid, SIGSTOP);
-    if (depth > 0)
-        end_descendants(pid, signal, depth - 1);
-    kill(pid, signal);
-    kill(pid, SIGCONT);
-}
-
-/* To the child and all that it has started. */
-static void tell_to_end(struct gn_child *c, int signal)
+/* To the child and all that it has started. Returns false when that is to be tried
+ * again in HALT_MS, as they do not stand still where they may end. */
+static bool tell_to_end(struct gn_child *c, int signal)
 {
     if (c->ended)
-        return;
+        return true;
     c->told = true;
-    end_tree(c->pid, signal, TREE_DEPTH);
+    if (signal != SIGKILL && c->halts < HALTS && !gn_tree_halt(c->pid, signal)) {
+        c->halts++;
+        return false;
+    }
+    gn_tree_end(c->pid, signal);
     if (c->group)
         kill(-c->pid, signal);
+    return true;
 }
 
 static void on_limit(struct gn_timer *t)
 {
     struct gn_child *c = gn_container_of(t, struct gn_child, limit);
-    bool first = !c->overdue;
+    int64_t next = gn_after_ms(HALT_MS);
+    bool done = tell_to_end(c, c->asked ? SIGKILL : SIGTERM);
     c->overdue = true;
-    tell_to_end(c, first ? SIGTERM : SIGKILL);
-    if (first && gn_timer_add(&c->sched->timers, t, gn_after(c->grace)) < 0)
+    if (done && c->asked)
+        return;
+    if (done)
+        next = gn_after(c->grace);
+    c->asked = done;
+    if (gn_timer_add(&c->sched->timers, t, next) < 0)
         tell_to_end(c, SIGKILL);
 }
 
@@ -410,7 +385,8 @@ bool gn_child_end(struct gn_child *c, int64_t grace)
         return true;
     if (gn_fiber_self())
         gn_scope_enter(&shield, gn_fiber_self());
-    tell_to_end(c, SIGTERM);
+    while (!tell_to_end(c, SIGTERM))
+        usleep(HALT_MS * 1000);
     if (gn_child_wait(c, gn_after(grace)) < 0) {
         tell_to_end(c, SIGKILL);
         gn_child_wait(c, gn_after_ms(KILL_WAIT_MS));

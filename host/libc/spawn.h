@@ -27,12 +27,14 @@ struct gn_spawn {
 struct gn_child {
     pid_t pid;
     bool group;
-    bool told;     /* to end, by gn_child_end() or by its limit */
-    bool overdue;  /* its limit was reached before it ended */
-    bool ended;    /* and reaped: `status` is valid */
-    bool orphan;   /* nobody wants to know of its end */
-    int status;    /* as of wait(2); -1 when somebody else has reaped it */
-    int64_t grace; /* ns between SIGTERM and SIGKILL when its limit is reached */
+    bool told;      /* to end, by gn_child_end() or by its limit */
+    bool asked;     /* by SIGTERM, when its limit was reached */
+    bool overdue;   /* its limit was reached before it ended */
+    bool ended;     /* and reaped: `status` is valid */
+    bool orphan;    /* nobody wants to know of its end */
+    int status;     /* as of wait(2); -1 when somebody else has reaped it */
+    unsigned halts; /* how often it did not stand still to be told */
+    int64_t grace;  /* ns between SIGTERM and SIGKILL when its limit is reached */
     struct gn_sched *sched; /* of the thread that started it; NULL: none */
     struct gn_watch exit;   /* of its pidfd, which is -1 when there is none */
     struct gn_timer look;   /* when to look whether it has ended, without a pidfd */

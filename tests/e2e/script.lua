@@ -51,21 +51,26 @@ function script.output(text, ...)
 end
 
 --- Runs a shell command in the directory of a script, which is `script.lua`; the binary is
--- `$GENET`. Returns what it has printed; fails when it has failed, or not ended in time.
+-- `$GENET`. Returns what it has printed; fails when it has failed, or not ended in time, or has
+-- left a process behind that might print more.
 function script.shell(text, command)
   local directory = script.write(text)
   local binary = support.binary:find("^/") and support.binary
     or require("lfs").currentdir() .. "/" .. support.binary
-  local pipe = assert(io.popen(("cd %s && GENET=%s exec timeout -k 1 %d env --default-signal "
-    .. "sh -c %s 2>%s/err"):format(directory, support.quote(binary), support.patience,
-    support.quote(command), directory)))
+  local pipe = assert(io.popen(([[cd %s && {
+      GENET=%s timeout -k 1 %d env --default-signal sh -c %s 2>err
+      echo $? >status
+    } | timeout %d cat]]):format(directory, support.quote(binary), support.patience,
+    support.quote(command), 2 * support.patience)))
   local printed = pipe:read("a")
-  local ok, how, code = pipe:close()
+  local alone = pipe:close()
+  local status = support.read_file(directory .. "/status")
   local problem = support.read_file(directory .. "/err")
   support.remove(directory)
-  if not ok or problem ~= "" then
-    error(("%s: %s %d\n%s%s"):format(command, how, code, problem, printed), 2)
+  if status ~= "0\n" or problem ~= "" then
+    error(("%s: %s%s\n%s"):format(command, status, problem, printed), 2)
   end
+  if not alone then error(command .. ": has left a process behind", 2) end
   return printed
 end
 

@@ -343,6 +343,21 @@ describe("a cancelled task", function()
     end)
   end
 
+  -- As dash does on its way to a command, for some microseconds.
+  it("ends also what a process starts that holds SIGTERM back", function()
+    assert.equal("cancelled\tnil\n", script.shell([[
+      local program = "$set = POSIX::SigSet->new(SIGTERM); sigprocmask(SIG_BLOCK, $set);"
+        .. "open(F, q(>held)); select(undef, undef, undef, 0.001) until -e q(go);"
+        .. "if (!fork) { sigprocmask(SIG_UNBLOCK, $set); exec qw(sleep 100); }"
+        .. "sigprocmask(SIG_UNBLOCK, $set); wait;"
+      local task = genet.spawn(os.execute, "exec perl -MPOSIX -e '" .. program .. "'")
+      eventually(function() return io.open("held") end)
+      genet.after(0.005, function() io.open("go", "w"):close() end)
+      task:cancel()
+      print(select(2, task:wait()))
+    ]], "exec $GENET run script.lua"))
+  end)
+
   it("gets a timeout as such", function()
     assert.equal("nil\ttimeout\ntext\n", script.output([[
       local f = io.popen("sleep 0.2; echo text")
