@@ -191,11 +191,16 @@ void gn_entrance_close(struct genet *g)
 
 /* ---- draining ---- */
 
+static void begin_drain(void *arg)
+{
+    struct genet *g = arg;
+    gn_wires_begin_drain(g->wires);
+}
+
 static void stop_accepting(void *arg)
 {
     struct genet *g = arg;
     bool last = !g->worker || atomic_load(&g->worker->board->sealed);
-    gn_wires_begin_drain(g->wires);
     if (last)
         gn_acceptor_finish(&g->acceptor);
     else
@@ -218,9 +223,10 @@ static void cancel_requests(void *arg)
 
 size_t gn_entrance_drain(struct genet *g)
 {
-    at_desk(g, stop_accepting);
+    at_desk(g, begin_drain);
     if (g->options.threads)
         gn_crew_begin_drain(&g->crew);
+    at_desk(g, stop_accepting);
     at_desk(g, await_requests);
     if (g->left == 0)
         return 0;
