@@ -126,7 +126,8 @@ static void drop_far(struct gn_errand *e)
     free(gn_container_of(e, struct far_file, errand));
 }
 
-/* What cannot be had in memory is not watched. */
+/* Waits until it is watched, where it may: who reads the file after that misses no
+ * change. What cannot be had in memory is not watched. */
 static void watch_elsewhere(struct gn_generations *leader, const char *path,
                             bool directory)
 {
@@ -138,7 +139,12 @@ static void watch_elsewhere(struct gn_generations *leader, const char *path,
     f->directory = directory;
     memcpy(f->path, path, size);
     gn_errand_send(&f->errand, leader->sched, "watch", watch_far, f);
-    f->errand.drop = drop_far;
+    if (!gn_may_park()) {
+        f->errand.drop = drop_far;
+        return;
+    }
+    gn_errand_await(&f->errand);
+    free(f);
 }
 
 /* Has a path watched on whichever thread the watcher is, if there is one. */
@@ -154,7 +160,8 @@ static void watch(lua_State *L, const char *path, bool directory)
         gn_watcher_add_file(watcher(L), path);
 }
 
-/* generations.watch(file): a change of it reloads, where changes are watched for */
+/* generations.watch(file): a change of it reloads, where changes are watched for; may
+ * wait */
 static int g_watch(lua_State *L)
 {
     watch(L, luaL_checkstring(L, 1), false);

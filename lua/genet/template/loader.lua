@@ -36,10 +36,11 @@ function loader.new(paths, watch)
     for _, directory in ipairs(paths) do
       local path = directory .. "/" .. name
       local source = read(path)
-      if source then
-        if watch then watch(path) end
-        return source
+      if source and watch then
+        watch(path)
+        source = read(path) -- which may have changed before it was watched
       end
+      if source then return source end
     end
     return nil, ("there is no template '%s' in %s"):format(name, table.concat(paths, ", "))
   end
