@@ -11,9 +11,7 @@
 #ifndef GN_SUPERVISOR_H
 #define GN_SUPERVISOR_H
 
-#include "../libc/spawn.h"
-#include "topics.h"
-#include "worker.h"
+#include "place.h"
 
 #include <stdio.h>
 
@@ -22,8 +20,6 @@ struct gn_listening {
     int fd;
     bool secure; /* it speaks TLS */
 };
-
-struct gn_supervisor;
 
 struct gn_supervisor_options {
     unsigned processes;
@@ -41,25 +37,6 @@ struct gn_supervisor_options {
     /* Called once a process has ended, before there is another in its place; NULL */
     void (*on_end)(const struct gn_supervisor *, unsigned index, void *arg);
     void *arg;
-};
-
-/* A place for a process, and the process that has it. */
-struct gn_place {
-    struct gn_supervisor *supervisor;
-    unsigned index;
-    struct gn_fiber *fiber; /* keeps it taken; NULL when it is not */
-    struct gn_child *child; /* NULL while none runs */
-    struct gn_channel channel;
-    struct gn_topic_link topics;
-    struct gn_line *line;
-    bool wanted;
-    bool unused;       /* its process was told to stop before it served */
-    int64_t deadline;  /* until when its process must have ended; GN_NEVER */
-    unsigned failures; /* quick deaths in a row, without having answered anything */
-    unsigned wish;     /* its latest to reload */
-    enum { GN_NO_VOTE, GN_ASKED, GN_YES, GN_NO, GN_SWAPPED } vote;
-    char
-        *problem; /* why its process could not load; NULL: it could, or does not know */
 };
 
 struct gn_supervisor {
@@ -93,8 +70,8 @@ int gn_supervisor_start(struct gn_supervisor *, const struct gn_supervisor_optio
  * and frees what they had. Returns how many did not end well. May wait. */
 unsigned gn_supervisor_stop(struct gn_supervisor *);
 
-/* Asks for the scripts to be loaded again, by all or by none. Returns a ticket for
- * gn_supervisor_await(); does not wait. */
+/* Asks for the scripts to be loaded again, by all or by none: see reload.c. Returns a
+ * ticket for gn_supervisor_await(); does not wait. */
 unsigned gn_supervisor_reload(struct gn_supervisor *);
 
 /* Waits for the outcome. Returns the number of the generation that serves since,
@@ -110,5 +87,20 @@ void gn_supervisor_reopen(struct gn_supervisor *);
 
 /* Tells of all processes, a line for each. */
 void gn_supervisor_tell(struct gn_supervisor *, FILE *out);
+
+/* ---- for place.c and reload.c ---- */
+
+/* Wakes who waits for a change. */
+void gn_supervisor_tell_change(struct gn_supervisor *);
+
+/* Waits for a change of anything. May wait. Returns 0, -ETIMEDOUT or the cause of an
+ * interruption. */
+int gn_supervisor_wait_change(struct gn_supervisor *, int64_t deadline);
+
+/* Takes the text, which may be NULL. */
+void gn_supervisor_set_error(struct gn_supervisor *, char *);
+
+/* Has all that serve look for connections. */
+void gn_supervisor_poke_all(struct gn_supervisor *);
 
 #endif

@@ -31,7 +31,7 @@
 enum { STACKS_PER_SLAB = 32 };
 
 /* Where a stack can be. */
-struct gn_place {
+struct gn_stack_place {
     struct gn_list link; /* while it is free: in `warm` or `cold` */
     char *low;           /* lowest usable address */
 };
@@ -40,7 +40,7 @@ struct slab {
     struct gn_list link;
     char *base;
     size_t bytes;
-    struct gn_place places[STACKS_PER_SLAB];
+    struct gn_stack_place places[STACKS_PER_SLAB];
 };
 
 void gn_stacks_init(struct gn_stacks *s)
@@ -114,7 +114,7 @@ int gn_stack_get(struct gn_stacks *s, struct gn_stack *out)
         return -ENOMEM;
     else
         l = gn_list_pop(&s->cold);
-    out->place = gn_container_of(l, struct gn_place, link);
+    out->place = gn_container_of(l, struct gn_stack_place, link);
     out->base = out->place->low;
     out->size = GN_STACK_SIZE;
     return 0;

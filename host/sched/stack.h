@@ -21,9 +21,9 @@
 #define GN_STACKS_WARM 256
 
 struct gn_stack {
-    void *base;             /* lowest usable address; NULL when there is no stack */
-    size_t size;            /* bytes */
-    struct gn_place *place; /* for gn_stack_put() */
+    void *base;  /* lowest usable address; NULL when there is no stack */
+    size_t size; /* bytes */
+    struct gn_stack_place *place; /* for gn_stack_put() */
 };
 
 struct gn_stacks {
