@@ -2,6 +2,7 @@
 
 #include "../libc/real.h"
 #include "../log.h"
+#include "address.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -119,15 +120,7 @@ static void wait_for_more(struct gn_acceptor *a, struct gn_fiber **place,
                           int64_t deadline)
 {
     a->streak = 0;
-    *place = gn_fiber_self();
-    gn_park(a->stopping ? gn_after_ms(STOP_MS) : deadline);
-    *place = NULL;
-}
-
-static void wake(struct gn_fiber *f)
-{
-    if (f)
-        gn_wake(f);
+    gn_park_in(place, a->stopping ? gn_after_ms(STOP_MS) : deadline);
 }
 
 static void on_ready(struct gn_watch *watch, uint32_t events)
@@ -136,7 +129,7 @@ static void on_ready(struct gn_watch *watch, uint32_t events)
     struct gn_acceptor *a = l->acceptor;
     (void)events;
     l->readable = true;
-    wake(a->source ? a->taking : a->waiting);
+    gn_wake_in(a->source ? &a->taking : &a->waiting);
 }
 
 /* The next connection of the kernel's. NULL at the deadline, or when it has stopped. */
@@ -205,14 +198,14 @@ static int acceptor_accept(struct gn_stream *s, struct sockaddr *addr, socklen_t
         return -1;
     }
     a->next = NULL;
-    gn_wire_stand_in(addr, len, 0);
+    gn_address_stand_in(addr, len, 0);
     return next->fd;
 }
 
 static int acceptor_name(struct gn_stream *s, struct sockaddr *addr, socklen_t *len)
 {
     (void)s;
-    gn_wire_stand_in(addr, len, 1);
+    gn_address_stand_in(addr, len, 1);
     return 0;
 }
 
@@ -270,8 +263,8 @@ int gn_acceptor_start(struct gn_acceptor *a, char *error, size_t room)
         }
     }
     a->open = true;
-    wake(a->waiting);
-    wake(a->taking);
+    gn_wake_in(&a->waiting);
+    gn_wake_in(&a->taking);
     return 0;
 }
 
@@ -279,7 +272,7 @@ void gn_acceptor_look(struct gn_acceptor *a)
 {
     for (unsigned i = 0; i < a->count; i++)
         a->listeners[i].readable = true;
-    wake(a->source ? a->taking : a->waiting);
+    gn_wake_in(a->source ? &a->taking : &a->waiting);
 }
 
 void gn_acceptor_seal(struct gn_acceptor *a)
@@ -307,8 +300,8 @@ void gn_acceptor_stop(struct gn_acceptor *a)
     a->stopping = true;
     for (unsigned i = 0; i < a->count; i++)
         gn_listener_close(&a->listeners[i]);
-    wake(a->waiting);
-    wake(a->taking);
+    gn_wake_in(&a->waiting);
+    gn_wake_in(&a->taking);
 }
 
 void gn_acceptor_close(struct gn_acceptor *a)

@@ -2,6 +2,7 @@
 
 #include "../log.h"
 #include "../telemetry/observer.h"
+#include "address.h"
 #include "request.h"
 #include "wire.h"
 
@@ -179,7 +180,7 @@ ssize_t gn_intake_send(struct gn_stream *s, const void *buf, size_t n, int flags
 int gn_intake_name(struct gn_stream *s, struct sockaddr *addr, socklen_t *len)
 {
     (void)s;
-    gn_wire_stand_in(addr, len, 0);
+    gn_address_stand_in(addr, len, 0);
     return 0;
 }
 

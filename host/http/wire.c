@@ -6,17 +6,13 @@
 #include "intake.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    BODY_ROOM = 16 * 1024, /* bytes of an input beyond the longest head */
-    SPARE_INPUTS = 256,
     HELD_ROOM = 16 * 1024,
     SEND_PARTS = 8,        /* buffers that leave together with what is held */
     PROGRESS_SECONDS = 30, /* for a body or a write, and ... */
@@ -26,69 +22,7 @@ enum {
     GRACE_MS = 250 /* for a request that is on its way while the host stops */
 };
 
-/* ---- inputs ---- */
-
-void gn_wires_init(struct gn_wires *ws, struct gn_sched *sched,
-                   const struct gn_wire_options *options)
-{
-    *ws = (struct gn_wires){.sched = sched, .options = *options};
-    ws->peers.most = options->max_per_peer;
-    gn_list_init(&ws->all);
-}
-
-void gn_wires_term(struct gn_wires *ws)
-{
-    for (struct gn_input *in = ws->spare_inputs, *next; in; in = next) {
-        next = in->next_spare;
-        free(in);
-    }
-    ws->spare_inputs = NULL;
-}
-
-size_t gn_input_room(const struct gn_wires *ws)
-{
-    return ws->options.limits.head + BODY_ROOM;
-}
-
-static struct gn_input *take_spare(struct gn_wires *ws)
-{
-    struct gn_input *in = ws->spare_inputs;
-    if (in) {
-        ws->spare_inputs = in->next_spare;
-        ws->spare_count--;
-    }
-    return in;
-}
-
-struct gn_input *gn_input_take(struct gn_wires *ws)
-{
-    struct gn_input *in = take_spare(ws);
-    if (!in && !(in = malloc(sizeof *in + gn_input_room(ws))))
-        return NULL;
-    in->off = in->len = 0;
-    return in;
-}
-
-void gn_input_drop(struct gn_wires *ws, struct gn_input *in)
-{
-    if (!in || ws->spare_count == SPARE_INPUTS) {
-        free(in);
-        return;
-    }
-    in->next_spare = ws->spare_inputs;
-    ws->spare_inputs = in;
-    ws->spare_count++;
-}
-
 /* ---- readiness ---- */
-
-static void wake(struct gn_fiber **waiting)
-{
-    struct gn_fiber *f = *waiting;
-    *waiting = NULL;
-    if (f)
-        gn_wake(f);
-}
 
 /* Whether the peer has closed its side, everything that it had sent has been read, and
  * nobody is about to find out by himself: it may still wait for an answer, but more
@@ -125,9 +59,9 @@ static void take_events(struct gn_wire *w, uint32_t events)
     if (out && w->held)
         push_held(w);
     if (in || w->tls)
-        wake(&w->reader);
+        gn_wake_in(&w->reader);
     if (out || w->tls)
-        wake(&w->writer);
+        gn_wake_in(&w->writer);
     if (w->tenant)
         w->tenant->on_ready(w->tenant);
 }
@@ -184,20 +118,11 @@ static void unsettle(struct gn_wire *w)
     w->loan.watched = false;
 }
 
-/* Parks the running fiber in `place` until an event or the deadline. */
-static int park_in(struct gn_fiber **place, int64_t deadline)
-{
-    *place = gn_fiber_self();
-    int r = gn_park(deadline);
-    *place = NULL;
-    return r;
-}
-
 /* Parks in `place` of a wire. */
 static int await(struct gn_wire *w, struct gn_fiber **place, int64_t deadline)
 {
     gn_wire_settle(w);
-    return w->broken ? -EPIPE : park_in(place, deadline);
+    return w->broken ? -EPIPE : gn_park_in(place, deadline);
 }
 
 int64_t gn_wire_deadline(int64_t start, size_t moved)
@@ -628,7 +553,7 @@ void gn_wire_leave(struct gn_wire *w)
     gn_wire_put_worker(w, NULL);
     if (is_away(w)) {
         unsettle(w);
-        l->input = w->in ? NULL : take_spare(w->wires);
+        l->input = w->in ? NULL : gn_input_take_spare(w->wires);
     } else {
         l->out = true;
         atomic_store(&l->missed, w->readable ? EPOLLIN : 0);
@@ -651,16 +576,6 @@ void gn_wire_enter(struct gn_wire *w, struct gn_wires *ws)
     l->input = NULL;
     l->out = w->readable = false;
     take_events(w, atomic_exchange(&l->missed, 0));
-}
-
-void gn_wires_want(struct gn_wires *ws)
-{
-    ws->wanted = true;
-    for (struct gn_list *l = ws->all.next; l != &ws->all; l = l->next) {
-        struct gn_wire *w = gn_container_of(l, struct gn_wire, link);
-        if (w->state != GN_WIRE_BUSY)
-            wake(&w->reader);
-    }
 }
 
 /* ---- the end ---- */
@@ -708,80 +623,6 @@ int gn_wire_close(struct gn_wire *w)
     free(w);
     count(ws, -1);
     if (ws->count == 0)
-        wake(&ws->drainer);
+        gn_wake_in(&ws->drainer);
     return gn_real()->close(fd);
-}
-
-/* ---- draining ---- */
-
-void gn_wires_begin_drain(struct gn_wires *ws)
-{
-    ws->draining = true;
-    for (struct gn_list *l = ws->all.next; l != &ws->all; l = l->next) {
-        struct gn_wire *w = gn_container_of(l, struct gn_wire, link);
-        if (w->endless && w->on_gone)
-            w->on_gone(w);
-        if (w->tenant)
-            w->tenant->on_drain(w->tenant);
-        if (w->state == GN_WIRE_IDLE)
-            wake(&w->reader); /* to wait no longer than patience() says */
-    }
-}
-
-size_t gn_wires_drain(struct gn_wires *ws, int64_t deadline)
-{
-    while (ws->count > 0)
-        if (park_in(&ws->drainer, deadline) < 0)
-            break;
-    return ws->count;
-}
-
-void gn_wires_abort(struct gn_wires *ws)
-{
-    for (struct gn_list *l = ws->all.next; l != &ws->all; l = l->next) {
-        struct gn_wire *w = gn_container_of(l, struct gn_wire, link);
-        if (w->worker)
-            gn_cancel(w->worker, -ECANCELED);
-    }
-}
-
-/* ---- addresses ---- */
-
-void gn_wire_stand_in(struct sockaddr *addr, socklen_t *len, int port)
-{
-    struct sockaddr_in in = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)port),
-                             .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    memcpy(addr, &in, *len < sizeof in ? *len : sizeof in);
-    *len = sizeof in;
-}
-
-/* An IPv4 peer of an IPv6 socket, as the IPv4 peer it is (RFC 4291, section 2.5.5.2).
- */
-static struct sockaddr_storage unmapped(const struct sockaddr_storage *peer)
-{
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)peer;
-    struct sockaddr_storage out = {0};
-    struct sockaddr_in *in = (struct sockaddr_in *)&out;
-    if (peer->ss_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
-        return *peer;
-    in->sin_family = AF_INET;
-    in->sin_port = in6->sin6_port;
-    memcpy(&in->sin_addr, &in6->sin6_addr.s6_addr[12], sizeof in->sin_addr);
-    return out;
-}
-
-int gn_wire_peer(const struct gn_wire *w, char *out, size_t room)
-{
-    char port[NI_MAXSERV];
-    const struct sockaddr_storage peer = unmapped(&w->peer);
-    socklen_t len = peer.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-                                               : sizeof(struct sockaddr_in);
-    if (peer.ss_family == AF_UNIX ||
-        getnameinfo((const struct sockaddr *)&peer, len, out, (socklen_t)room, port,
-                    sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
-        snprintf(out, room, "unix:");
-        return 0;
-    }
-    return atoi(port);
 }

@@ -141,6 +141,9 @@ int64_t gn_wire_deadline(int64_t start, size_t moved);
 /* Takes an empty input. NULL when out of memory. */
 struct gn_input *gn_input_take(struct gn_wires *);
 
+/* The same, if there is one that has been given back; NULL otherwise. */
+struct gn_input *gn_input_take_spare(struct gn_wires *);
+
 /* Gives one back; NULL is allowed. */
 void gn_input_drop(struct gn_wires *, struct gn_input *);
 
@@ -253,12 +256,5 @@ void gn_wires_abort(struct gn_wires *);
 /* At home: closes the socket and frees the wire; first lets a peer that is still
  * sending read its answer. May wait. Returns as close(2). */
 int gn_wire_close(struct gn_wire *);
-
-/* What civetweb is told instead of an address, since it knows only IPv4: the loopback
- * and a port. */
-void gn_wire_stand_in(struct sockaddr *, socklen_t *, int port);
-
-/* Numeric address of the peer, for people; returns the port, 0 when it has none. */
-int gn_wire_peer(const struct gn_wire *, char *out, size_t room);
 
 #endif

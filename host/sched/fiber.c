@@ -196,6 +196,22 @@ void gn_wake(struct gn_fiber *f)
     wake_with(f, 0);
 }
 
+int gn_park_in(struct gn_fiber **place, int64_t deadline)
+{
+    *place = gn_fiber_self();
+    int r = gn_park(deadline);
+    *place = NULL;
+    return r;
+}
+
+void gn_wake_in(struct gn_fiber **place)
+{
+    struct gn_fiber *f = *place;
+    *place = NULL;
+    if (f)
+        gn_wake(f);
+}
+
 static void yield_into(struct gn_fiber *f, struct gn_list *queue)
 {
     int saved_errno = errno;

@@ -92,6 +92,12 @@ void gn_prepare(void);
  * parked, so two causes may fire in one round and the first counts. */
 void gn_wake(struct gn_fiber *);
 
+/* gn_park() of a fiber that is to be found in `place` meanwhile. */
+int gn_park_in(struct gn_fiber **place, int64_t deadline);
+
+/* gn_wake() of the fiber that is found there, if there is one; it is not any more. */
+void gn_wake_in(struct gn_fiber **place);
+
 /* Lets every ready fiber run once before the caller goes on. */
 void gn_yield(void);
 

@@ -8,20 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static void wake(struct gn_follower *f)
-{
-    if (f->waiter)
-        gn_wake(f->waiter);
-}
-
-static int wait(struct gn_follower *f)
-{
-    f->waiter = gn_fiber_self();
-    int r = gn_park(GN_NEVER);
-    f->waiter = NULL;
-    return r;
-}
-
 /* ---- what the parent is told ---- */
 
 /* A text that is too long for a message is cut. */
@@ -53,7 +39,7 @@ int gn_follower_await(struct gn_follower *f)
     note_generation(f);
     tell(f, GN_KIND_LOADED, 0, NULL);
     while (r == 0 && !f->serves && !f->stopped)
-        r = wait(f);
+        r = gn_park_in(&f->waiter, GN_NEVER);
     if (f->serves) /* who was told both serves what waits, and ends as all do */
         return 0;
     return f->stopped ? -ECANCELED : r;
@@ -75,7 +61,7 @@ static int agree(unsigned turn, const char *error, char **why, void *arg)
     int r = 0;
     tell(f, error ? GN_KIND_FAILED : GN_KIND_LOADED, turn, error);
     while (r == 0 && f->order.turn == turn && f->verdict == GN_UNDECIDED)
-        r = wait(f);
+        r = gn_park_in(&f->waiter, GN_NEVER);
     if (r < 0)
         return r;
     if (f->order.turn == turn && f->verdict == GN_COMMITTED)
@@ -112,7 +98,7 @@ static void on_load(struct gn_channel *c, const char *data, size_t n, void *arg)
     f->on_load(f->arg);
     if (gn_generations_load(f->generations, &f->order) < 0)
         tell(f, GN_KIND_FAILED, f->order.turn, "out of memory");
-    wake(f);
+    gn_wake_in(&f->waiter);
 }
 
 static void decide(struct gn_follower *f, const char *data, size_t n, int verdict)
@@ -123,7 +109,7 @@ static void decide(struct gn_follower *f, const char *data, size_t n, int verdic
     free(f->why);
     f->why = strndup(data + sizeof o, n - sizeof o);
     f->verdict = verdict;
-    wake(f);
+    gn_wake_in(&f->waiter);
 }
 
 static void on_commit(struct gn_channel *c, const char *data, size_t n, void *arg)
@@ -145,7 +131,7 @@ static void on_serve(struct gn_channel *c, const char *data, size_t n, void *arg
     (void)data;
     (void)n;
     f->serves = true;
-    wake(f);
+    gn_wake_in(&f->waiter);
 }
 
 static void on_count(struct gn_channel *c, const char *data, size_t n, void *arg)
@@ -163,7 +149,7 @@ static void on_stop(struct gn_channel *c, const char *data, size_t n, void *arg)
     (void)data;
     (void)n;
     f->stopped = true;
-    wake(f);
+    gn_wake_in(&f->waiter);
     f->on_stop(f->arg);
 }
 

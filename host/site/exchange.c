@@ -1,5 +1,6 @@
 #include "exchange.h"
 
+#include "../http/address.h"
 #include "../http/file.h"
 #include "../vm/disk.h"
 #include "../vm/vm.h"
@@ -233,8 +234,8 @@ static int x_version(lua_State *L)
 /* exchange.remote_addr(x) -> address, port */
 static int x_remote_addr(lua_State *L)
 {
-    char address[128];
-    int port = gn_wire_peer(check(L)->wire, address, sizeof address);
+    char address[GN_ADDRESS_ROOM];
+    int port = gn_address_format(&check(L)->wire->peer, address);
     lua_pushstring(L, address);
     lua_pushinteger(L, port);
     return 2;

@@ -1,10 +1,7 @@
 #include "observer.h"
 
+#include "../http/address.h"
 #include "stats.h"
-
-#include <arpa/inet.h>
-#include <stdio.h>
-#include <string.h>
 
 enum { CLIENT_GONE = 499 }; /* as nginx tells that the client did not wait */
 
@@ -31,39 +28,12 @@ void gn_observe_begin(struct gn_observer *o, struct gn_request *r)
     r->began = gn_meter_read(o->sched);
 }
 
-static void format_ipv4(const unsigned char *b, char *out)
-{
-    for (int i = 0; i < 4; i++) {
-        if (b[i] >= 100)
-            *out++ = (char)('0' + b[i] / 100);
-        if (b[i] >= 10)
-            *out++ = (char)('0' + b[i] / 10 % 10);
-        *out++ = (char)('0' + b[i] % 10);
-        *out++ = i < 3 ? '.' : '\0';
-    }
-}
-
-/* The address of the peer. */
-static void format_peer(const struct gn_wire *w, char out[INET6_ADDRSTRLEN])
-{
-    const struct sockaddr_in *in = (const struct sockaddr_in *)&w->peer;
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&w->peer;
-    if (w->peer.ss_family == AF_INET)
-        format_ipv4((const unsigned char *)&in->sin_addr, out);
-    else if (w->peer.ss_family != AF_INET6)
-        strcpy(out, "unix:");
-    else if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
-        format_ipv4(&in6->sin6_addr.s6_addr[12], out);
-    else
-        inet_ntop(AF_INET6, &in6->sin6_addr, out, INET6_ADDRSTRLEN);
-}
-
 static void log_request(struct gn_observer *o, struct gn_request *r,
                         struct gn_access *a)
 {
-    char peer[INET6_ADDRSTRLEN];
+    char peer[GN_ADDRESS_ROOM];
     if (!*r->client)
-        format_peer(r->wire, peer);
+        gn_address_format(&r->wire->peer, peer);
     a->client = *r->client ? r->client : peer;
     bool has_id = gn_access_log_has_ids(o->log) || *r->id;
     a->id = has_id ? gn_request_id(r) : NULL;

@@ -678,28 +678,6 @@ static void closing_lets_a_sending_client_read_its_answer(void **state)
     disconnect(&c);
 }
 
-static void the_peer_is_named(void **state)
-{
-    (void)state;
-    char name[128];
-    struct gn_wire w = {0};
-    struct sockaddr_in *in = (struct sockaddr_in *)&w.peer;
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&w.peer;
-    w.peer.ss_family = AF_UNIX;
-    assert_int_equal(gn_wire_peer(&w, name, sizeof name), 0);
-    assert_string_equal(name, "unix:");
-    *in = (struct sockaddr_in){.sin_family = AF_INET,
-                               .sin_port = htons(1234),
-                               .sin_addr = {htonl(0x7f000002)}};
-    assert_int_equal(gn_wire_peer(&w, name, sizeof name), 1234);
-    assert_string_equal(name, "127.0.0.2");
-    *in6 = (struct sockaddr_in6){.sin6_family = AF_INET6,
-                                 .sin6_port = htons(99),
-                                 .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-    assert_int_equal(gn_wire_peer(&w, name, sizeof name), 99);
-    assert_string_equal(name, "::1");
-}
-
 static int be_quiet(void **state)
 {
     (void)state;
@@ -740,7 +718,6 @@ int main(void)
         on_a_fiber(aborting_cancels_whoever_serves),
         on_a_fiber(closing_frees_what_nobody_has_read),
         on_a_fiber(closing_lets_a_sending_client_read_its_answer),
-        cmocka_unit_test(the_peer_is_named),
     };
     return cmocka_run_group_tests(tests, be_quiet, NULL);
 }
