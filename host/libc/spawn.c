@@ -14,9 +14,9 @@
 enum {
     LOOK_FIRST_MS = 1,
     LOOK_LAST_MS = 50,
-    LOOK_DOUBLINGS = 6, /* from the first to the last */
-    HALT_MS = 1,        /* between attempts to have a child and its own stand still */
-    HALTS = 100,
+    LOOK_DOUBLINGS = 6,  /* from the first to the last */
+    HALT_MS = 1,         /* between attempts to have a child and its own stand still */
+    HALTS = 100,         /* then they are told, though one may hold the signal back */
     KILL_WAIT_MS = 5000, /* how long a killed process may take to vanish */
     LAST_WAIT_MS = 100   /* the same where no scheduler will notice later */
 };
