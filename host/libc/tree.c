@@ -39,9 +39,7 @@ static bool visit_children(pid_t pid, visit *fn, int signal, int depth)
     return all;
 }
 
-/* Reads what state a process is in, a letter of proc(5), and which signals it holds
- * back.
- */
+/* Reads a process's state, a letter of proc(5), and which signals it holds back. */
 static bool look_at(pid_t pid, char *state, uint64_t *held)
 {
     char path[64], line[128];
@@ -69,9 +67,10 @@ static bool halt_one(pid_t pid, int signal)
     return false;
 }
 
+/* Those below only once it stands still: else it might end, and leave them so. */
 static bool halt(pid_t pid, int signal, int depth)
 {
-    return halt_one(pid, signal) & visit_children(pid, halt, signal, depth);
+    return halt_one(pid, signal) && visit_children(pid, halt, signal, depth);
 }
 
 bool gn_tree_halt(pid_t pid, int signal)
