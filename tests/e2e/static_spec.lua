@@ -435,11 +435,12 @@ describe("the host", function()
     connection:close()
   end)
 
+  -- Of its threads one that waits for a busy processor looks as if it were blocked.
   it("logs nothing else", function()
     for line in (server:stderr() .. tls:stderr()):gmatch("[^\n]+") do
       local known = line:find("became shorter", 1, true) or line:find("leads out of", 1, true)
         or line:find("^%s") or line:find("stack traceback", 1, true) or line:find(" info ", 1, true)
-        or line:find("has blocked the thread", 1, true) -- or the machine has, which is busy
+        or support.mode == "threaded" and line:find("has blocked the thread", 1, true)
       assert.truthy(known, line)
     end
   end)
