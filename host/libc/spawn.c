@@ -320,14 +320,12 @@ static bool tell_to_end(struct gn_child *c, int signal)
 static void on_limit(struct gn_timer *t)
 {
     struct gn_child *c = gn_container_of(t, struct gn_child, limit);
-    int64_t next = gn_after_ms(HALT_MS);
-    bool done = tell_to_end(c, c->asked ? SIGKILL : SIGTERM);
+    bool last = c->asked;
     c->overdue = true;
-    if (done && c->asked)
+    c->asked = tell_to_end(c, last ? SIGKILL : SIGTERM);
+    if (last)
         return;
-    if (done)
-        next = gn_after(c->grace);
-    c->asked = done;
+    int64_t next = c->asked ? gn_after(c->grace) : gn_after_ms(HALT_MS);
     if (gn_timer_add(&c->sched->timers, t, next) < 0)
         tell_to_end(c, SIGKILL);
 }

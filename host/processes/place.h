@@ -7,8 +7,6 @@
 #include "topics.h"
 #include "worker.h"
 
-#include <stdio.h>
-
 struct gn_supervisor;
 
 struct gn_place {
